@@ -1,0 +1,2 @@
+//! The program `pinyon`.
+fn main() {}

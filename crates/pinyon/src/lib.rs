@@ -1,0 +1,16 @@
+//! Django's cache framework with a Rust core.
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod key;
+pub mod memory;
+pub mod settings;
+pub mod store;
+pub mod timeout;
+pub mod value;
+
+pub use error::{Error, ErrorKind, Result};
+pub use key::Version;
+pub use settings::Settings;
+pub use store::{Integer, Item, Store};
+pub use timeout::{Expiry, Timeout, Ttl};

@@ -1,0 +1,3 @@
+//! The CACHES dictionary.
+pub mod model;
+pub use model::*;

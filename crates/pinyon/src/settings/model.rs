@@ -1,0 +1,276 @@
+//! What a `CACHES` dictionary says, after it has been read and validated.
+
+use crate::key::Version;
+use crate::timeout::Expiry;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All caches of a dictionary, in its order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// One entry an alias.
+    pub caches: Vec<CacheSettings>,
+}
+
+/// One alias of the dictionary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CacheSettings {
+    /// The name of the cache, for example `default`.
+    pub alias: String,
+    /// BACKEND as it was written.
+    pub backend_path: String,
+    /// TIMEOUT: default 300 s; none = never; zero or negative = expired at once.
+    pub timeout: Expiry,
+    /// KEY_PREFIX; default empty.
+    pub key_prefix: String,
+    /// VERSION; default 1.
+    pub version: Version,
+    /// KEY_FUNCTION: the dotted path of a Python function, or a name registered with
+    /// [`crate::CachesBuilder::key_function`].
+    pub key_function: Option<String>,
+    /// What the backend itself needs.
+    pub backend: BackendSettings,
+}
+
+/// The part of the settings that depends on the backend.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BackendSettings {
+    /// Process memory (LocMem).
+    Memory(MemorySettings),
+    /// Redis or Valkey.
+    Redis(RedisSettings),
+    /// Memcached.
+    Memcached(MemcachedSettings),
+}
+
+/// What to do with bytes in the cache that cannot be read (OPTIONS `ON_BAD_VALUE`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnBadValue {
+    /// `"miss"`: count it, log it once, and answer as if there were no entry.
+    #[default]
+    Miss,
+    /// `"raise"`: an error, as Django's own backends do.
+    Raise,
+}
+
+/// How values are written (OPTIONS `SERIALIZER`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SerializerKind {
+    /// `"pickle"`: what Django reads and writes.
+    #[default]
+    Pickle,
+    /// `"json"`.
+    Json,
+    /// `"msgpack"`.
+    Msgpack,
+}
+
+/// A memory cache.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemorySettings {
+    /// LOCATION: all caches of one name share one store in the process. Default empty.
+    pub name: String,
+    /// OPTIONS MAX_ENTRIES; default 300. Django allows any integer; below 1 every `set` culls.
+    pub max_entries: i64,
+    /// OPTIONS CULL_FREQUENCY; default 3: a full cache loses one entry in three. 0: it loses them all.
+    pub cull_frequency: i64,
+    /// OPTIONS MAX_BYTES: keys, values and overhead together never exceed it. Default none.
+    pub max_bytes: Option<u64>,
+    /// OPTIONS SERIALIZER, for the Rust face.
+    pub serializer: SerializerKind,
+    /// OPTIONS ON_BAD_VALUE.
+    pub on_bad_value: OnBadValue,
+}
+
+impl Default for MemorySettings {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            max_entries: 300,
+            cull_frequency: 3,
+            max_bytes: None,
+            serializer: SerializerKind::default(),
+            on_bad_value: OnBadValue::default(),
+        }
+    }
+}
+
+/// A Redis cache: the first server takes the writes, the others the reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RedisSettings {
+    /// LOCATION, primary first; at least one.
+    pub servers: Vec<RedisServer>,
+    /// OPTIONS `socket_connect_timeout`, `SOCKET_CONNECT_TIMEOUT`; default 1 s.
+    pub connect_timeout: Duration,
+    /// OPTIONS `socket_timeout`, `SOCKET_TIMEOUT`: the longest that one operation may take; default 2 s.
+    pub timeout: Duration,
+    /// OPTIONS `protocol`: 2 (default) or 3, the RESP version.
+    pub protocol: u8,
+    /// OPTIONS `max_connections`: the most connections to one server that this process keeps open; default none.
+    pub max_connections: Option<usize>,
+    /// OPTIONS `TIMEOUT_UNIT`: `"s"` (Django's RedisCache: whole seconds, rounded down; default) or `"ms"`
+    /// (django-redis: milliseconds; default for its BACKEND).
+    pub timeout_unit: TimeoutUnit,
+    /// OPTIONS `IGNORE_EXCEPTIONS` (django-redis): a connection error is answered like a miss. Default false.
+    pub ignore_exceptions: bool,
+    /// OPTIONS SERIALIZER.
+    pub serializer: SerializerKind,
+    /// OPTIONS ON_BAD_VALUE.
+    pub on_bad_value: OnBadValue,
+}
+
+/// How finely a timeout is sent to Redis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TimeoutUnit {
+    /// Whole seconds (`EX`), rounded down.
+    #[default]
+    Seconds,
+    /// Milliseconds (`PX`), rounded down.
+    Milliseconds,
+}
+
+/// One Redis server with what is needed to log in to it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RedisServer {
+    /// Where it listens.
+    pub address: Address,
+    /// The database number; default 0.
+    pub database: u32,
+    /// The user name for ACLs.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+    /// TLS, for `rediss://`.
+    pub tls: Option<TlsSettings>,
+}
+
+impl RedisServer {
+    /// A server without login, database 0, no TLS.
+    pub fn new(address: Address) -> Self {
+        Self { address, database: 0, username: None, password: None, tls: None }
+    }
+}
+
+/// As a URL without credentials.
+impl fmt::Display for RedisServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.address, &self.tls) {
+            (Address::Unix(path), _) => write!(f, "unix://{}?db={}", path.display(), self.database),
+            (address, None) => write!(f, "redis://{address}/{}", self.database),
+            (address, Some(_)) => write!(f, "rediss://{address}/{}", self.database),
+        }
+    }
+}
+
+impl fmt::Debug for RedisServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedisServer({self})")
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// Host name or IP address (v6 without brackets), and port.
+    Tcp {
+        /// Host name or IP address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// How a server proves who it is, and how we do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TlsSettings {
+    /// `ssl_ca_certs`: PEM file of trusted certificates; default: the system's.
+    pub ca_certs: Option<PathBuf>,
+    /// `ssl_certfile`: PEM file with our certificate chain.
+    pub certfile: Option<PathBuf>,
+    /// `ssl_keyfile`: PEM file with our key; default: `certfile`.
+    pub keyfile: Option<PathBuf>,
+    /// `ssl_cert_reqs="none"`: do not verify the server at all. Default false.
+    pub insecure: bool,
+    /// `ssl_check_hostname=False`: verify the certificate but not its name. Default true.
+    pub check_hostname: bool,
+}
+
+/// A Memcached cache of one server or several.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemcachedSettings {
+    /// LOCATION; at least one, default port 11211.
+    pub servers: Vec<Address>,
+    /// OPTIONS `connect_timeout`; default 1 s.
+    pub connect_timeout: Duration,
+    /// OPTIONS `timeout`: the longest that one operation may take; default 2 s.
+    pub timeout: Duration,
+    /// OPTIONS `no_delay`; default true (pymemcache: false).
+    pub no_delay: bool,
+    /// OPTIONS `max_pool_size`: the most connections to one server that this process keeps open; default none.
+    pub max_connections: Option<usize>,
+    /// OPTIONS `retry_timeout`: how long a server that failed is left alone before it is tried again, doubled with
+    /// each failure; default 1 s.
+    pub retry_timeout: Duration,
+    /// OPTIONS `dead_timeout`: the longest that a server is left alone; default 60 s.
+    pub dead_timeout: Duration,
+    /// OPTIONS `ignore_exc`: the first error of a server, too, is answered like a miss. Default false.
+    pub ignore_exceptions: bool,
+    /// OPTIONS `key_prefix` of pymemcache: put before the made key on the wire, not hashed for placement.
+    pub key_prefix: String,
+    /// OPTIONS SERIALIZER.
+    pub serializer: SerializerKind,
+    /// OPTIONS ON_BAD_VALUE.
+    pub on_bad_value: OnBadValue,
+}
+
+impl Default for MemcachedSettings {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            timeout: DEFAULT_OPERATION_TIMEOUT,
+            no_delay: true,
+            max_connections: None,
+            retry_timeout: Duration::from_secs(1),
+            dead_timeout: Duration::from_secs(60),
+            ignore_exceptions: false,
+            key_prefix: String::new(),
+            serializer: SerializerKind::default(),
+            on_bad_value: OnBadValue::default(),
+        }
+    }
+}
+
+impl Default for RedisSettings {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            timeout: DEFAULT_OPERATION_TIMEOUT,
+            protocol: 2,
+            max_connections: None,
+            timeout_unit: TimeoutUnit::default(),
+            ignore_exceptions: false,
+            serializer: SerializerKind::default(),
+            on_bad_value: OnBadValue::default(),
+        }
+    }
+}
+
+/// How long a connection may take to open if nothing is said.
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an operation may take if nothing is said.
+pub const DEFAULT_OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
