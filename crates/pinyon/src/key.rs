@@ -3,7 +3,7 @@
 //! Source of the rules: Django's `default_key_func` and `memcache_key_warnings` (`django/core/cache/backends/base.py`).
 
 use crate::error::{Error, ErrorKind, Result};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 /// The longest made key that Memcached takes: Django counts characters here, Memcached bytes.
@@ -92,7 +92,7 @@ impl fmt::Debug for KeyMaker {
             .field("prefix", &self.prefix)
             .field("version", &self.version)
             .field("function", &self.function.as_ref().map(|_| "custom"))
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -162,7 +162,8 @@ pub fn python_repr(text: &str) -> String {
                 out.push(c);
             }
             c if (c as u32) < 0x20 || ('\u{7f}'..='\u{a0}').contains(&c) || c == '\u{ad}' => {
-                out.push_str(&format!("\\x{:02x}", c as u32));
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\x{:02x}", c as u32);
             }
             c => out.push(c),
         }

@@ -3,7 +3,10 @@
 
 pub mod error;
 pub mod key;
+pub mod memcached;
 pub mod memory;
+pub mod net;
+pub mod redis;
 pub mod settings;
 pub mod store;
 pub mod timeout;

@@ -108,6 +108,7 @@ pub struct ServerInfo {
 ///
 /// Every method may fail with a connection error ([`Error::is_connection`]) on a backend with servers; only the errors
 /// beyond those are listed.
+#[allow(clippy::missing_errors_doc)] // said once, above
 pub trait Store: Send + Sync + fmt::Debug {
     /// The short name of the backend: `memory`, `redis`, `memcached`.
     fn backend(&self) -> &'static str;

@@ -75,6 +75,19 @@ impl Expiry {
         }
     }
 
+    /// Whole milliseconds, rounded down, as django-redis sends them (`PX`); what rounds to zero is [`Expiry::Now`].
+    #[must_use]
+    pub fn to_whole_milliseconds(self) -> Self {
+        match self {
+            Self::In(duration) if duration.as_millis() == 0 => Self::Now,
+            Self::In(duration) => {
+                let nanos = duration.subsec_millis() * 1_000_000;
+                Self::In(Duration::new(duration.as_secs(), nanos))
+            }
+            other => other,
+        }
+    }
+
     /// The `exptime` of Memcached: 0 never, -1 at once, up to 30 days relative, beyond that Unix time `now` plus the timeout.
     pub fn to_memcached(self, now: SystemTime) -> i64 {
         match self {

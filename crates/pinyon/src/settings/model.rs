@@ -97,7 +97,7 @@ impl Default for MemorySettings {
 }
 
 /// A Redis cache: the first server takes the writes, the others the reads.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RedisSettings {
     /// LOCATION, primary first; at least one.
     pub servers: Vec<RedisServer>,
@@ -109,6 +109,8 @@ pub struct RedisSettings {
     pub protocol: u8,
     /// OPTIONS `max_connections`: the most connections to one server that this process keeps open; default none.
     pub max_connections: Option<usize>,
+    /// OPTIONS `client_name`: shown by the server's CLIENT LIST. Default none.
+    pub client_name: Option<String>,
     /// OPTIONS `TIMEOUT_UNIT`: `"s"` (Django's RedisCache: whole seconds, rounded down; default) or `"ms"`
     /// (django-redis: milliseconds; default for its BACKEND).
     pub timeout_unit: TimeoutUnit,
@@ -209,7 +211,7 @@ pub struct TlsSettings {
 }
 
 /// A Memcached cache of one server or several.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemcachedSettings {
     /// LOCATION; at least one, default port 11211.
     pub servers: Vec<Address>,
@@ -262,6 +264,7 @@ impl Default for RedisSettings {
             timeout: DEFAULT_OPERATION_TIMEOUT,
             protocol: 2,
             max_connections: None,
+            client_name: None,
             timeout_unit: TimeoutUnit::default(),
             ignore_exceptions: false,
             serializer: SerializerKind::default(),

@@ -1,0 +1,22 @@
+//! Memcached, by its meta protocol (memcached 1.6 or later).
+//!
+//! - `protocol`: replies of the meta commands, no I/O.
+//! - `command`: one cache operation as bytes, and its replies as the result.
+//! - `placement`: which server has a key, as pymemcache's `HashClient` chooses it.
+//! - `health`: which server is left alone for a while.
+//! - [`MemcachedStore`]: all of it together.
+
+mod command;
+mod health;
+mod placement;
+mod protocol;
+mod store;
+
+pub use placement::Rendezvous;
+pub use store::{Fetched, FetchedMany, MemcachedStore};
+
+#[doc(hidden)]
+pub use protocol::{MetaParser, MetaReply, Status};
+
+#[cfg(test)]
+mod protocol_tests;

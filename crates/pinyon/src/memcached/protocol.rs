@@ -1,0 +1,219 @@
+//! Replies of Memcached's meta protocol, and of the few classic commands that it has no meta form for
+//! (<https://github.com/memcached/memcached/blob/master/doc/protocol.txt>).
+//!
+//! Like the Redis parser: it notes where each reply lies, goes on where it stopped, and copies nothing.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::{MAX_REPLY_BYTES, Malformed, Parser, Protocol};
+use std::ops::Range;
+
+/// The longest line. Error texts are short, keys are not returned.
+const MAX_LINE: usize = 8 * 1024;
+
+/// The first word of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// `HD`: done, nothing to return.
+    Done,
+    /// `VA`: a value follows.
+    Value,
+    /// `EN`, `NF`: no such entry.
+    Missing,
+    /// `NS`, `EX`: not stored.
+    NotStored,
+    /// `OK`, `VERSION`, `END`, `MN`: an answer to a classic command, or the end of several lines.
+    Other,
+    /// `ERROR`: the server does not know the command.
+    Unknown,
+    /// `CLIENT_ERROR`: the request is wrong.
+    ClientError,
+    /// `SERVER_ERROR`: the server cannot do it.
+    ServerError,
+}
+
+#[derive(Clone, Debug)]
+struct Mark {
+    status: Status,
+    /// The rest of the line: flags, or the text of an error.
+    rest: Range<usize>,
+    value: Range<usize>,
+}
+
+/// The incremental parser. Lines of statistics (`STAT`) belong to the `END` that follows them.
+#[derive(Debug, Default)]
+pub struct MetaParser {
+    marks: Vec<Mark>,
+    statistics: Vec<Range<usize>>,
+    position: usize,
+    missing: usize,
+}
+
+/// One reply, borrowed from the bytes that it came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetaReply<'a> {
+    /// Its first word.
+    pub status: Status,
+    /// The rest of its line: flags, or the text of an error.
+    pub rest: &'a [u8],
+    /// Its value; empty if it has none.
+    pub value: &'a [u8],
+}
+
+impl<'a> MetaReply<'a> {
+    /// The token that follows a flag, such as `300` for `t` in `HD t300`.
+    pub fn flag(&self, flag: u8) -> Option<&'a [u8]> {
+        self.rest.split(|byte| *byte == b' ').find_map(|token| match token.split_first() {
+            Some((first, token)) if *first == flag => Some(token),
+            _ => None,
+        })
+    }
+
+    /// The token of a flag as a number.
+    pub fn number<T: std::str::FromStr>(&self, flag: u8) -> Option<T> {
+        std::str::from_utf8(self.flag(flag)?).ok()?.parse().ok()
+    }
+}
+
+impl Parser for MetaParser {
+    fn advance(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.missing = 0;
+        while let Some(tail) = bytes.get(self.position..).filter(|tail| !tail.is_empty()) {
+            let window = tail.get(..MAX_LINE).unwrap_or(tail);
+            let Some(feed) = memchr::memchr(b'\n', window) else {
+                return if window.len() == MAX_LINE { Err(Malformed("a line is too long")) } else { Ok(()) };
+            };
+            let Some(line) = tail.get(..feed).and_then(|line| line.strip_suffix(b"\r")) else {
+                return Err(Malformed("a line does not end with carriage return and line feed"));
+            };
+            let word = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+            let mut rest = self.position + (word.len() + 1).min(line.len())..self.position + line.len();
+            let after = self.position + feed + 1;
+            let mut value = after..after;
+            let status = match word {
+                b"HD" => Status::Done,
+                b"VA" => {
+                    let size = bytes.get(rest.clone()).unwrap_or_default().split(|byte| *byte == b' ').next();
+                    let digits = size.unwrap_or_default();
+                    value = after..after + length(digits)?;
+                    rest.start = (rest.start + digits.len() + 1).min(rest.end);
+                    Status::Value
+                }
+                b"EN" | b"NF" => Status::Missing,
+                b"NS" | b"EX" => Status::NotStored,
+                b"MN" | b"OK" | b"VERSION" | b"END" => Status::Other,
+                b"ERROR" => Status::Unknown,
+                b"CLIENT_ERROR" => Status::ClientError,
+                b"SERVER_ERROR" => Status::ServerError,
+                b"STAT" => {
+                    self.statistics.push(rest);
+                    self.position = after;
+                    continue;
+                }
+                _ => return Err(Malformed("a line starts with a word that Memcached does not use")),
+            };
+            let end = if status == Status::Value { value.end + 2 } else { value.end };
+            match bytes.get(value.end..end) {
+                Some(b"" | b"\r\n") => {}
+                Some(_) => return Err(Malformed("a value is longer than its length says")),
+                None => {
+                    self.missing = end.saturating_sub(bytes.len());
+                    return Ok(());
+                }
+            }
+            self.marks.push(Mark { status, rest, value });
+            self.position = end;
+        }
+        Ok(())
+    }
+
+    fn replies(&self) -> usize {
+        self.marks.len()
+    }
+
+    fn consumed(&self) -> usize {
+        self.position
+    }
+
+    fn missing(&self) -> usize {
+        self.missing
+    }
+
+    fn clear(&mut self) {
+        self.marks.clear();
+        self.statistics.clear();
+        (self.position, self.missing) = (0, 0);
+    }
+}
+
+impl MetaParser {
+    /// The complete replies that were found in `bytes`.
+    pub fn iter<'a>(&'a self, bytes: &'a [u8]) -> impl ExactSizeIterator<Item = MetaReply<'a>> + 'a {
+        self.marks.iter().map(move |mark| MetaReply {
+            status: mark.status,
+            rest: bytes.get(mark.rest.clone()).unwrap_or_default(),
+            value: bytes.get(mark.value.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// The number that a line of statistics gives for `name`.
+    pub fn statistic(&self, bytes: &[u8], name: &str) -> Option<u64> {
+        self.statistics.iter().find_map(|range| {
+            let line = std::str::from_utf8(bytes.get(range.clone())?).ok()?;
+            line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()
+        })
+    }
+}
+
+fn length(digits: &[u8]) -> Result<usize, Malformed> {
+    std::str::from_utf8(digits)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .filter(|length| *length <= MAX_REPLY_BYTES)
+        .ok_or(Malformed("the length of a value is not one, or is too large"))
+}
+
+/// How a connection to a Memcached server is opened: by asking its version, because a server before 1.6 would take the
+/// value of an `ms` for commands.
+#[derive(Debug)]
+pub(super) struct MetaProtocol;
+
+impl Protocol for MetaProtocol {
+    type Parser = MetaParser;
+
+    const NAME: &'static str = "Memcached";
+
+    fn hello(&self, out: &mut Vec<u8>) -> usize {
+        out.extend_from_slice(b"version\r\n");
+        1
+    }
+
+    fn welcome(&self, parser: &MetaParser, bytes: &[u8]) -> Result<()> {
+        let reply = parser.iter(bytes).next().filter(|reply| reply.status == Status::Other);
+        let version = reply.and_then(|reply| std::str::from_utf8(reply.rest).ok()).unwrap_or_default();
+        let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        if found >= (1, 6) {
+            return Ok(());
+        }
+        let said =
+            if version.is_empty() { "does not tell its version".to_owned() } else { format!("has version {version}") };
+        Err(Error::new(ErrorKind::Unsupported, format!("the server {said}, and Pinyon needs Memcached 1.6 or later"))
+            .with_hint("Update memcached; 1.6 is of 2020"))
+    }
+
+    fn foreign(malformed: Malformed, bytes: &[u8]) -> Error {
+        let (what, hint) = if bytes.starts_with(b"HTTP/") {
+            ("an HTTP server answered", "LOCATION names a web server; name the host and port of Memcached")
+        } else if bytes.starts_with(b"-ERR") || bytes.starts_with(b"-NOAUTH") || bytes.starts_with(b"-DENIED") {
+            ("a Redis server answered", "LOCATION names a Redis server; use a Redis BACKEND, or name Memcached")
+        } else {
+            (malformed.0, "Check that LOCATION names a Memcached server, and that nothing changes the bytes between")
+        };
+        Error::new(ErrorKind::Protocol, format!("the answer is not in the Memcached protocol: {what}")).with_hint(hint)
+    }
+
+    fn unreachable_hint() -> &'static str {
+        "Start memcached there, or correct host and port in LOCATION; `memcached -vv -p PORT` shows who connects"
+    }
+}

@@ -1,0 +1,241 @@
+//! One connection to one server: its stream, what is to be sent, and what has come back.
+
+use super::stream::Stream;
+use super::{MAX_REPLY_BYTES, Parser, Protocol, check_interrupt};
+use crate::error::{Error, ErrorKind};
+use std::io;
+use std::time::{Duration, Instant};
+
+/// The read buffer of a new connection, and what one read asks for at least.
+const READ_CHUNK: usize = 16 * 1024;
+/// The most that is set aside for a reply before its bytes come: a server that lies about a length costs no more.
+const READ_AHEAD: usize = 1024 * 1024;
+/// A buffer that grew beyond this for one large value is given back after it.
+const KEPT_BUFFER: usize = 256 * 1024;
+
+/// Why an exchange failed, and how far it had come.
+pub(super) struct Failure {
+    pub error: Error,
+    /// The first byte of the request had been taken by the system.
+    pub sent: bool,
+    /// The connection was found dead before the first byte of a reply: a fresh one may be tried.
+    pub dead: bool,
+}
+
+/// One connection to one server. Its owner has it alone; it is closed when it is dropped.
+pub struct Connection<P: Protocol> {
+    pub(super) stream: Stream,
+    /// The request.
+    pub(super) out: Vec<u8>,
+    written: usize,
+    buffer: Vec<u8>,
+    filled: usize,
+    parser: P::Parser,
+    timeout: Duration,
+    /// The socket's own timeout is shorter than `timeout` since a reply that came in pieces.
+    shortened: bool,
+    expected: usize,
+}
+
+impl<P: Protocol> Connection<P> {
+    pub(super) fn new(stream: Stream, timeout: Duration) -> io::Result<Self> {
+        stream.set_timeout(timeout)?;
+        Ok(Self {
+            stream,
+            out: Vec::new(),
+            written: 0,
+            buffer: vec![0; READ_CHUNK],
+            filled: 0,
+            parser: P::Parser::default(),
+            timeout,
+            shortened: false,
+            expected: 0,
+        })
+    }
+
+    /// The replies: where they lie, and the bytes they lie in.
+    pub fn replies(&self) -> (&P::Parser, &[u8]) {
+        (&self.parser, self.buffer.get(..self.filled).unwrap_or_default())
+    }
+
+    /// Forgets the last exchange.
+    pub(super) fn start(&mut self) {
+        self.parser.clear();
+        self.filled = 0;
+        self.written = 0;
+        self.expected = 0;
+        if self.buffer.len() > KEPT_BUFFER {
+            self.buffer = vec![0; READ_CHUNK];
+        }
+        if self.out.capacity() > KEPT_BUFFER {
+            self.out = Vec::new();
+        }
+        self.out.clear();
+    }
+
+    /// Sets the number of replies that the request in `out` waits for.
+    pub(super) fn expect(&mut self, expected: usize) {
+        self.expected = expected;
+    }
+
+    pub(super) fn set_nonblocking(&self, nonblocking: bool) -> Result<(), Failure> {
+        self.stream.set_nonblocking(nonblocking).map_err(|error| self.failure(&error))
+    }
+
+    /// The failure of this connection when a signal ended an operation over several; one of them keeps the `cause`.
+    pub(super) fn interrupted(&self, cause: Option<Error>) -> Failure {
+        let error = cause.unwrap_or_else(|| Error::new(ErrorKind::Interrupted, "interrupted"));
+        Failure { error, sent: self.written > 0, dead: false }
+    }
+
+    /// True if every byte of the last exchange has been understood, so that the next reply answers the next request.
+    pub(super) fn is_clean(&self) -> bool {
+        self.is_complete() && self.parser.replies() == self.expected && self.parser.consumed() == self.filled
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.written == self.out.len() && self.parser.replies() >= self.expected
+    }
+
+    pub(super) fn is_sent(&self) -> bool {
+        self.written == self.out.len() && !self.stream.has_unsent()
+    }
+
+    /// Sends the request and waits for its replies.
+    pub(super) fn round_trip(&mut self, deadline: Instant) -> Result<(), Failure> {
+        if self.shortened {
+            self.stream.set_timeout(self.timeout).map_err(|error| self.failure(&error))?;
+            self.shortened = false;
+        }
+        while self.written < self.out.len() {
+            match self.stream.write(self.out.get(self.written..).unwrap_or_default()) {
+                Ok(written) => self.written += written,
+                Err(error) => self.waited(&error, deadline)?,
+            }
+            if !self.is_sent() {
+                self.limit_wait(deadline)?;
+            }
+        }
+        loop {
+            match self.read_once(Stream::read) {
+                Ok(()) if self.is_complete() => return Ok(()),
+                Ok(()) => self.limit_wait(deadline)?,
+                Err(Read::Io(error)) => self.waited(&error, deadline)?,
+                Err(Read::Failed(failure)) => return Err(failure),
+            }
+        }
+    }
+
+    /// Writes as much as the socket takes without waiting. True if the whole request is sent.
+    pub(super) fn send_without_waiting(&mut self) -> Result<bool, Failure> {
+        while self.written < self.out.len() {
+            match self.stream.try_write(self.out.get(self.written..).unwrap_or_default()) {
+                Ok(written) => self.written += written,
+                Err(error) if is_transient(&error) => return Ok(false),
+                Err(error) => return Err(self.failure(&error)),
+            }
+        }
+        match self.stream.flush() {
+            Err(error) if !is_transient(&error) => Err(self.failure(&error)),
+            _ => Ok(self.is_sent()),
+        }
+    }
+
+    /// Reads what has come without waiting. True if all replies are complete.
+    pub(super) fn receive_without_waiting(&mut self) -> Result<bool, Failure> {
+        while !self.is_complete() {
+            match self.read_once(Stream::try_read) {
+                Ok(()) => {}
+                Err(Read::Io(error)) if is_transient(&error) => return Ok(false),
+                Err(Read::Io(error)) => return Err(self.failure(&error)),
+                Err(Read::Failed(failure)) => return Err(failure),
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn timed_out(&self) -> Failure {
+        let error = Error::new(
+            ErrorKind::Timeout,
+            format!("{} did not answer within {} s", P::NAME, self.timeout.as_secs_f64()),
+        )
+        .with_hint("The server is overloaded or stopped, or the timeout is too short for this operation.");
+        Failure { error, sent: self.written > 0, dead: false }
+    }
+
+    fn read_once(&mut self, read: fn(&mut Stream, &mut [u8]) -> io::Result<usize>) -> Result<(), Read> {
+        let wanted = self.filled + self.parser.missing().clamp(1, READ_AHEAD);
+        if wanted > self.buffer.len() || self.filled == self.buffer.len() {
+            let size = wanted.max(self.buffer.len() + READ_CHUNK).next_power_of_two();
+            self.buffer.resize(size.min(MAX_REPLY_BYTES + READ_CHUNK), 0);
+        }
+        match read(&mut self.stream, self.buffer.get_mut(self.filled..).unwrap_or_default()).map_err(Read::Io)? {
+            0 => Err(Read::Failed(self.closed())),
+            count => {
+                self.filled += count;
+                let bytes = self.buffer.get(..self.filled).unwrap_or_default();
+                let parsed = self.parser.advance(bytes).map_err(|malformed| P::foreign(malformed, bytes));
+                let parsed = parsed.and_then(|()| match self.filled {
+                    0..=MAX_REPLY_BYTES => Ok(()),
+                    _ => Err(Error::new(
+                        ErrorKind::Protocol,
+                        format!("{} sent more than {MAX_REPLY_BYTES} bytes in answer to one operation", P::NAME),
+                    )),
+                });
+                parsed.map_err(|error| Read::Failed(Failure { error, sent: true, dead: false }))
+            }
+        }
+    }
+
+    /// After a call that returned early: goes on if a signal came and its handler agrees, fails otherwise.
+    fn waited(&mut self, error: &io::Error, deadline: Instant) -> Result<(), Failure> {
+        match error.kind() {
+            io::ErrorKind::Interrupted => {
+                check_interrupt().map_err(|error| Failure { error, sent: self.written > 0, dead: false })?;
+                self.limit_wait(deadline)
+            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Err(self.timed_out()),
+            _ => Err(self.failure(error)),
+        }
+    }
+
+    /// Makes sure that the next wait ends at the deadline; a reply that comes in one piece never pays for it.
+    fn limit_wait(&mut self, deadline: Instant) -> Result<(), Failure> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(self.timed_out());
+        }
+        if left < self.timeout.mul_f32(0.95) {
+            self.shortened = true;
+            self.stream.set_timeout(left).map_err(|error| self.failure(&error))?;
+        }
+        Ok(())
+    }
+
+    fn failure(&self, error: &io::Error) -> Failure {
+        let kind = if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
+            ErrorKind::Tls
+        } else {
+            ErrorKind::Disconnected
+        };
+        let error = Error::new(kind, format!("the connection to {} was lost: {error}", P::NAME))
+            .with_source(io::Error::new(error.kind(), error.to_string()));
+        Failure { error, sent: self.written > 0, dead: self.filled == 0 }
+    }
+
+    fn closed(&self) -> Failure {
+        let when = if self.filled == 0 { "before an answer" } else { "in the middle of an answer" };
+        let error = Error::new(ErrorKind::Disconnected, format!("{} closed the connection {when}", P::NAME))
+            .with_hint("It was stopped or restarted, or it refuses this client; its log says which.");
+        Failure { error, sent: self.written > 0, dead: self.filled == 0 }
+    }
+}
+
+enum Read {
+    Io(io::Error),
+    Failed(Failure),
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

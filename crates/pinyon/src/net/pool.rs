@@ -1,0 +1,316 @@
+//! The connections of this process to one server.
+//!
+//! A thread in flight has a connection of its own, taken from here and given back with the last reply read. A connection
+//! whose operation failed, timed out or was not understood is closed, never given back: its late reply would answer
+//! somebody else's question.
+//!
+//! **Fork.** Every use compares the process id. A child starts with an empty pool; its copies of the parent's sockets are
+//! closed without a word on the wire (a `close` of a copy does not end the parent's connection).
+
+use super::connection::{Connection, Failure};
+use super::stream::Stream;
+use super::{Parser, Protocol, exchange, tls};
+use crate::error::{Error, ErrorKind, Result};
+use crate::settings::{Address, TlsSettings};
+use arc_swap::ArcSwap;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A request up to this size fits into the socket's buffers: it can be written whole before its replies are read.
+const SMALL_REQUEST: usize = 32 * 1024;
+
+/// Where a server is and how it is reached.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The address.
+    pub address: Address,
+    /// TLS, if it is used.
+    pub tls: Option<TlsSettings>,
+    /// The server in messages: a URL or an address, without credentials.
+    pub label: String,
+    /// The longest that opening a connection may take.
+    pub connect_timeout: Duration,
+    /// The longest that an operation may take.
+    pub timeout: Duration,
+    /// The most connections at a time; a thread waits for a free one, up to `timeout`.
+    pub max_connections: Option<usize>,
+}
+
+/// The connections of this process to one server.
+pub struct Pool<P: Protocol> {
+    endpoint: Endpoint,
+    protocol: P,
+    tls: OnceLock<Arc<rustls::ClientConfig>>,
+    state: ArcSwap<State<P>>,
+}
+
+struct State<P: Protocol> {
+    process: u32,
+    connections: Mutex<Connections<P>>,
+    given_back: Condvar,
+}
+
+struct Connections<P: Protocol> {
+    idle: Vec<Connection<P>>,
+    /// Idle ones and those in use.
+    open: usize,
+}
+
+/// A connection with the replies of one operation. It goes back to its pool when it is dropped.
+pub struct Lease<P: Protocol> {
+    connection: Option<Connection<P>>,
+    state: Arc<State<P>>,
+    reused: bool,
+}
+
+impl<P: Protocol> Pool<P> {
+    /// An empty pool; nothing is connected before the first operation.
+    pub fn new(endpoint: Endpoint, protocol: P) -> Self {
+        Self { endpoint, protocol, tls: OnceLock::new(), state: ArcSwap::from_pointee(State::new()) }
+    }
+
+    /// Where the server is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// One operation: `encode` writes the request and returns the number of its replies. With `repeatable`, a request
+    /// whose connection is found dead before any byte of a reply is sent once more on a fresh one.
+    ///
+    /// # Errors
+    /// A connection error, or [`ErrorKind::Protocol`] if the bytes make no sense. It is marked ambiguous if the request
+    /// had been sent and is not `repeatable`.
+    pub fn exchange(&self, repeatable: bool, mut encode: impl FnMut(&mut Vec<u8>) -> usize) -> Result<Lease<P>> {
+        let deadline = Instant::now() + self.endpoint.timeout;
+        let mut lease = self.checkout(!repeatable, deadline)?;
+        loop {
+            let connection = lease.connection();
+            connection.start();
+            let expected = encode(&mut connection.out);
+            connection.expect(expected);
+            let outcome = if connection.out.len() <= SMALL_REQUEST {
+                connection.round_trip(deadline)
+            } else {
+                exchange::pump_one(connection, deadline)
+            };
+            match outcome {
+                Ok(()) => return Ok(lease),
+                Err(failure) if failure.dead && lease.reused && repeatable => {
+                    drop(lease);
+                    lease = self.connect_instead_of_idle(deadline)?;
+                }
+                Err(failure) => return Err(self.describe(failure, repeatable)),
+            }
+        }
+    }
+
+    /// A connection that was open already, or a new one. With `probe`, an idle one that the server has closed is not
+    /// taken: for requests that may not be sent twice.
+    pub(super) fn checkout(&self, probe: bool, deadline: Instant) -> Result<Lease<P>> {
+        let state = self.state();
+        let mut connections = state.lock();
+        loop {
+            while let Some(connection) = connections.idle.pop() {
+                if probe && connection.stream.is_stale() {
+                    connections.open -= 1;
+                    continue;
+                }
+                drop(connections);
+                return Ok(Lease { connection: Some(connection), state, reused: true });
+            }
+            match self.endpoint.max_connections {
+                Some(most) if connections.open >= most => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(self.exhausted(most));
+                    }
+                    connections = match state.given_back.wait_timeout(connections, left) {
+                        Ok((guard, _)) => guard,
+                        Err(poisoned) => poisoned.into_inner().0,
+                    };
+                }
+                _ => break,
+            }
+        }
+        connections.open += 1;
+        drop(connections);
+        self.connect_into(Lease { connection: None, state, reused: false })
+    }
+
+    /// A new connection, after one was found dead: the idle ones are as old, and most likely as dead.
+    pub(super) fn connect_instead_of_idle(&self, deadline: Instant) -> Result<Lease<P>> {
+        let state = self.state();
+        let dead = {
+            let mut connections = state.lock();
+            let dead = std::mem::take(&mut connections.idle);
+            connections.open -= dead.len();
+            dead
+        };
+        drop(dead);
+        self.checkout(false, deadline)
+    }
+
+    /// Turns a failed exchange into the error that the caller gets.
+    pub(super) fn describe(&self, failure: Failure, repeatable: bool) -> Error {
+        let ambiguous = failure.sent && !repeatable && failure.error.is_connection();
+        failure.error.with_server(self.endpoint.label.as_str()).with_ambiguity(ambiguous)
+    }
+
+    /// Number of open connections of this process, idle or in use.
+    pub fn open_connections(&self) -> usize {
+        self.state().lock().open
+    }
+
+    /// The state of this process. After a fork it is a new one.
+    fn state(&self) -> Arc<State<P>> {
+        let state = self.state.load_full();
+        if state.process == std::process::id() {
+            return state;
+        }
+        let fresh = Arc::new(State::new());
+        let previous = self.state.compare_and_swap(&state, fresh);
+        if previous.process != state.process {
+            return self.state.load_full();
+        }
+        // A thread that exists in the parent only may hold the lock for ever: then the copies stay open.
+        if let Ok(mut connections) = state.connections.try_lock() {
+            connections.idle.clear();
+        }
+        self.state.load_full()
+    }
+
+    fn connect_into(&self, mut lease: Lease<P>) -> Result<Lease<P>> {
+        let tls = self.endpoint.tls.as_ref().map(|settings| self.tls_config(settings)).transpose()?;
+        let stream = Stream::connect(&self.endpoint.address, tls, self.endpoint.connect_timeout)
+            .map_err(|error| self.unreachable(&error))?;
+        let connection = Connection::new(stream, self.endpoint.timeout).map_err(|error| self.unreachable(&error))?;
+        let connection = lease.connection.insert(connection);
+        connection.start();
+        let expected = self.protocol.hello(&mut connection.out);
+        connection.expect(expected);
+        let deadline = Instant::now() + self.endpoint.timeout;
+        connection.round_trip(deadline).map_err(|mut failure| {
+            failure.sent = false;
+            self.describe(failure, true)
+        })?;
+        let (parser, bytes) = connection.replies();
+        self.protocol.welcome(parser, bytes).map_err(|error| error.with_server(self.label()))?;
+        Ok(lease)
+    }
+
+    /// Made once, with the first connection: the files may not be there yet when the settings are read.
+    fn tls_config(&self, settings: &TlsSettings) -> Result<&Arc<rustls::ClientConfig>> {
+        if let Some(config) = self.tls.get() {
+            return Ok(config);
+        }
+        let config = tls::client_config(settings).map_err(|error| error.with_server(self.label()))?;
+        Ok(self.tls.get_or_init(|| config))
+    }
+
+    fn label(&self) -> &str {
+        &self.endpoint.label
+    }
+
+    fn unreachable(&self, error: &io::Error) -> Error {
+        if let Some(cause) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Error::new(ErrorKind::Tls, format!("TLS with {} could not be set up: {cause}", P::NAME))
+                .with_server(self.label())
+                .with_hint(tls_hint(cause))
+                .with_source(cause.clone());
+        }
+        let (kind, what) = match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => (
+                ErrorKind::Unreachable,
+                format!("no connection within {} s", self.endpoint.connect_timeout.as_secs_f64()),
+            ),
+            _ => (ErrorKind::Unreachable, error.to_string()),
+        };
+        Error::new(kind, format!("{} at {} is not running or not reachable: {what}", P::NAME, self.endpoint.address))
+            .with_server(self.label())
+            .with_hint(P::unreachable_hint())
+            .with_source(io::Error::new(error.kind(), error.to_string()))
+    }
+
+    fn exhausted(&self, most: usize) -> Error {
+        Error::new(ErrorKind::Timeout, format!("all {most} connections to {} are in use", P::NAME))
+            .with_server(self.label())
+            .with_hint("Raise max_connections (max_pool_size), or use fewer threads.")
+    }
+}
+
+fn tls_hint(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(_) => {
+            "If the certificate comes from an authority of your own, name its PEM file as ssl_ca_certs."
+        }
+        rustls::Error::InvalidMessage(_) => {
+            "The server does not speak TLS at this port: redis:// instead of rediss://?"
+        }
+        _ => "Check the ssl_ options and the server's TLS settings.",
+    }
+}
+
+impl<P: Protocol> State<P> {
+    fn new() -> Self {
+        Self {
+            process: std::process::id(),
+            connections: Mutex::new(Connections { idle: Vec::new(), open: 0 }),
+            given_back: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections<P>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<P: Protocol> Lease<P> {
+    /// The replies: where they lie, and the bytes they lie in.
+    pub fn replies(&self) -> (&P::Parser, &[u8]) {
+        match &self.connection {
+            Some(connection) => connection.replies(),
+            None => unreachable!("a lease has its connection until it is dropped"),
+        }
+    }
+
+    pub(super) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    pub(super) fn connection(&mut self) -> &mut Connection<P> {
+        match &mut self.connection {
+            Some(connection) => connection,
+            None => unreachable!("a lease has its connection until it is dropped"),
+        }
+    }
+}
+
+impl<P: Protocol> Drop for Lease<P> {
+    fn drop(&mut self) {
+        if self.state.process != std::process::id() {
+            return;
+        }
+        let keep = self.connection.take().filter(Connection::is_clean);
+        let mut connections = self.state.lock();
+        match keep {
+            Some(connection) => connections.idle.push(connection),
+            None => connections.open -= 1,
+        }
+        drop(connections);
+        self.state.given_back.notify_one();
+    }
+}
+
+impl<P: Protocol> std::fmt::Debug for Pool<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pool({} {})", P::NAME, self.endpoint.label)
+    }
+}
+
+// A parser says nothing about values in its Debug; a lease says nothing at all.
+impl<P: Protocol> std::fmt::Debug for Lease<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lease({} replies)", self.replies().0.replies())
+    }
+}

@@ -1,0 +1,430 @@
+//! RESP, the Redis serialization protocol, versions 2 and 3 (<https://redis.io/docs/latest/develop/reference/protocol-spec/>).
+//!
+//! The parser keeps a tape: for every value its kind and where its bytes lie. It goes on where it stopped, so a reply that
+//! comes in a thousand pieces costs no more than one that comes in one; it copies nothing, and allocates no more than a
+//! few bytes for each byte that has come.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::net::{MAX_REPLY_BYTES, Malformed, Parser, Protocol};
+use crate::settings::RedisServer;
+use std::ops::Range;
+
+/// Arrays within arrays within arrays…
+const MAX_DEPTH: usize = 32;
+/// The longest line: a simple string, an error, a number or a length.
+const MAX_LINE: usize = 64 * 1024;
+
+/// One value on the tape. Aggregates are followed by their elements.
+#[derive(Clone, Debug, PartialEq)]
+enum Token {
+    Nil,
+    Status(Range<usize>),
+    Error(Range<usize>),
+    Integer(i64),
+    /// Bulk strings, verbatim strings, doubles and big numbers: bytes as they are.
+    Bytes(Range<usize>),
+    /// Arrays, sets, and maps (twice the elements).
+    Array {
+        elements: usize,
+    },
+    /// Out-of-band data and attributes, which answer nothing.
+    Push {
+        elements: usize,
+    },
+}
+
+/// The incremental parser.
+#[derive(Debug, Default)]
+pub struct RespParser {
+    tape: Vec<Token>,
+    /// How many elements each open aggregate still waits for, and whether it is a reply (true) or out of band.
+    open: Vec<(usize, bool)>,
+    position: usize,
+    consumed: usize,
+    replies: usize,
+    missing: usize,
+}
+
+impl Parser for RespParser {
+    fn advance(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.missing = 0;
+        while let Some(rest) = bytes.get(self.position..).filter(|rest| !rest.is_empty()) {
+            let Some(end) = line_end(rest)? else { return Ok(()) };
+            let line = rest.get(1..end).unwrap_or_default();
+            let after = self.position + end + 2;
+            let here = self.position + 1..self.position + end;
+            let token = match rest.first() {
+                Some(b'+') => Token::Status(here),
+                Some(b'-') => Token::Error(here),
+                Some(b':') => Token::Integer(integer(line)?),
+                Some(b'_') => Token::Nil,
+                Some(b'#') => Token::Integer(boolean(line)?),
+                Some(b',' | b'(') => Token::Bytes(here),
+                Some(b'$' | b'=' | b'!' | b'*' | b'~') if line == b"-1" => Token::Nil,
+                Some(kind @ (b'$' | b'=' | b'!')) => {
+                    let Some(content) = self.bulk(bytes, after, length(line)?)? else { return Ok(()) };
+                    self.position = content.end + 2;
+                    self.push(match kind {
+                        b'!' => Token::Error(content),
+                        // `txt:` before the text of a verbatim string
+                        b'=' if content.len() >= 4 => Token::Bytes(content.start + 4..content.end),
+                        _ => Token::Bytes(content),
+                    });
+                    continue;
+                }
+                Some(b'*' | b'~') => Token::Array { elements: length(line)? },
+                Some(b'%') => Token::Array { elements: pairs(line)? },
+                Some(b'>') => Token::Push { elements: length(line)? },
+                Some(b'|') => Token::Push { elements: pairs(line)? },
+                _ => return Err(Malformed("a reply starts with a byte that RESP does not know")),
+            };
+            self.position = after;
+            if self.open.len() >= MAX_DEPTH {
+                return Err(Malformed("replies are nested too deeply"));
+            }
+            self.push(token);
+        }
+        Ok(())
+    }
+
+    fn replies(&self) -> usize {
+        self.replies
+    }
+
+    fn consumed(&self) -> usize {
+        self.consumed
+    }
+
+    fn missing(&self) -> usize {
+        self.missing
+    }
+
+    fn clear(&mut self) {
+        self.tape.clear();
+        self.open.clear();
+        (self.position, self.consumed, self.replies, self.missing) = (0, 0, 0, 0);
+    }
+}
+
+impl RespParser {
+    /// Where the `size` bytes after a length lie; None if they have not all come.
+    fn bulk(&mut self, bytes: &[u8], start: usize, size: usize) -> Result<Option<Range<usize>>, Malformed> {
+        let end = start + size;
+        match bytes.get(end..end + 2) {
+            Some(b"\r\n") => Ok(Some(start..end)),
+            Some(_) => Err(Malformed("a string is longer than its length says")),
+            None => {
+                self.missing = (end + 2).saturating_sub(bytes.len());
+                Ok(None)
+            }
+        }
+    }
+
+    fn push(&mut self, token: Token) {
+        let opens = match token {
+            Token::Array { elements } if elements > 0 => Some((elements, true)),
+            Token::Push { elements } if elements > 0 => Some((elements, false)),
+            _ => None,
+        };
+        // Out-of-band data beside a reply answers nothing.
+        let counts = !matches!(token, Token::Push { .. });
+        self.tape.push(token);
+        match opens {
+            Some(open) => self.open.push(open),
+            None => self.close(counts),
+        }
+    }
+
+    /// A value is complete; with it, perhaps, the aggregates that it ends.
+    fn close(&mut self, mut counts: bool) {
+        while let Some((left, is_reply)) = self.open.last_mut() {
+            if counts {
+                *left -= 1;
+            }
+            if *left > 0 {
+                return;
+            }
+            counts = *is_reply;
+            self.open.pop();
+        }
+        if counts {
+            self.replies += 1;
+        }
+        self.consumed = self.position;
+    }
+}
+
+/// The index of `\r\n` in what starts with the first byte of a value.
+fn line_end(rest: &[u8]) -> Result<Option<usize>, Malformed> {
+    let window = rest.get(..MAX_LINE).unwrap_or(rest);
+    match memchr::memchr(b'\r', window) {
+        None if window.len() == MAX_LINE => Err(Malformed("a line is too long")),
+        None => Ok(None),
+        Some(end) => match rest.get(end + 1) {
+            Some(b'\n') => Ok(Some(end)),
+            Some(_) => Err(Malformed("a carriage return without a line feed")),
+            None => Ok(None),
+        },
+    }
+}
+
+fn integer(line: &[u8]) -> Result<i64, Malformed> {
+    std::str::from_utf8(line).ok().and_then(|text| text.parse().ok()).ok_or(Malformed("an integer is not one"))
+}
+
+fn boolean(line: &[u8]) -> Result<i64, Malformed> {
+    match line {
+        b"t" => Ok(1),
+        b"f" => Ok(0),
+        _ => Err(Malformed("a boolean is neither t nor f")),
+    }
+}
+
+fn length(line: &[u8]) -> Result<usize, Malformed> {
+    std::str::from_utf8(line)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .filter(|length| *length <= MAX_REPLY_BYTES)
+        .ok_or(Malformed("a length is not one, or is too large"))
+}
+
+fn pairs(line: &[u8]) -> Result<usize, Malformed> {
+    length(line).map(|pairs| pairs * 2)
+}
+
+/// One reply, borrowed from the bytes that it came in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply<'a> {
+    /// No value.
+    Nil,
+    /// A simple string, such as `OK`.
+    Status(&'a [u8]),
+    /// An error of the server.
+    Error(&'a [u8]),
+    /// An integer or a boolean.
+    Integer(i64),
+    /// A string; doubles and big numbers as text.
+    Bytes(&'a [u8]),
+    /// Arrays, sets, and maps as key, value, key, value.
+    Array(Replies<'a>),
+}
+
+/// Replies one after the other.
+#[derive(Clone, Debug)]
+pub struct Replies<'a> {
+    tape: &'a [Token],
+    bytes: &'a [u8],
+    left: usize,
+}
+
+impl Replies<'_> {
+    /// The replies after the first `count`.
+    #[must_use]
+    pub fn without_first(mut self, count: usize) -> Self {
+        for _ in 0..count {
+            self.next();
+        }
+        self
+    }
+}
+
+/// All complete replies that `parser` found in `bytes`.
+pub fn replies<'a>(parser: &'a RespParser, bytes: &'a [u8]) -> Replies<'a> {
+    Replies { tape: &parser.tape, bytes, left: parser.replies }
+}
+
+impl PartialEq for Replies<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.clone().eq(other.clone())
+    }
+}
+
+impl<'a> Iterator for Replies<'a> {
+    type Item = Reply<'a>;
+
+    fn next(&mut self) -> Option<Reply<'a>> {
+        loop {
+            if self.left == 0 {
+                return None;
+            }
+            let (token, rest) = self.tape.split_first()?;
+            let at = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
+            let reply = match token {
+                Token::Nil => Reply::Nil,
+                Token::Status(range) => Reply::Status(at(range)),
+                Token::Error(range) => Reply::Error(at(range)),
+                Token::Integer(number) => Reply::Integer(*number),
+                Token::Bytes(range) => Reply::Bytes(at(range)),
+                Token::Array { elements } => Reply::Array(Replies { tape: rest, bytes: self.bytes, left: *elements }),
+                Token::Push { .. } => {
+                    self.tape = after(self.tape);
+                    continue;
+                }
+            };
+            self.tape = after(self.tape);
+            self.left -= 1;
+            return Some(reply);
+        }
+    }
+}
+
+/// The tape after its first value, or out-of-band data, and everything within that.
+fn after(tape: &[Token]) -> &[Token] {
+    let (mut rest, mut left) = match tape.split_first() {
+        Some((Token::Push { elements }, tail)) => (tail, *elements),
+        _ => (tape, 1),
+    };
+    while left > 0 {
+        let Some((token, tail)) = rest.split_first() else { break };
+        rest = tail;
+        left = match token {
+            Token::Array { elements } => left + elements - 1,
+            // It stands beside the values: it counts for none of them, but what is within it has to be passed.
+            Token::Push { elements } => left + elements,
+            _ => left - 1,
+        };
+    }
+    rest
+}
+
+/// Appends one command as an array of bulk strings.
+pub(super) fn write_command(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    write_header(out, parts.len());
+    for part in parts {
+        write_bulk(out, part);
+    }
+}
+
+/// Appends the head of a command of `parts` parts.
+pub(super) fn write_header(out: &mut Vec<u8>, parts: usize) {
+    write_length(out, b'*', parts);
+}
+
+/// Appends one part of a command.
+pub(super) fn write_bulk(out: &mut Vec<u8>, part: &[u8]) {
+    write_length(out, b'$', part.len());
+    out.extend_from_slice(part);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_length(out: &mut Vec<u8>, kind: u8, length: usize) {
+    out.push(kind);
+    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// How a connection to one Redis server is opened.
+pub struct RespProtocol {
+    server: RedisServer,
+    version: u8,
+    client_name: Option<String>,
+}
+
+impl RespProtocol {
+    /// For `server`, in RESP `version` 2 or 3; `client_name` is shown by `CLIENT LIST`.
+    pub fn new(server: RedisServer, version: u8, client_name: Option<String>) -> Self {
+        Self { server, version, client_name }
+    }
+
+    fn login(&self) -> Option<(&str, &str)> {
+        let username = self.server.username.as_deref();
+        self.server.password.as_deref().map(|password| (username.unwrap_or("default"), password))
+    }
+}
+
+impl Protocol for RespProtocol {
+    type Parser = RespParser;
+
+    const NAME: &'static str = "Redis";
+
+    fn hello(&self, out: &mut Vec<u8>) -> usize {
+        let mut commands = 0;
+        let mut command = |parts: &[&[u8]]| {
+            write_command(out, parts);
+            commands += 1;
+        };
+        match (self.version, self.login()) {
+            (3, None) => command(&[b"HELLO", b"3"]),
+            (3, Some((user, password))) => command(&[b"HELLO", b"3", b"AUTH", user.as_bytes(), password.as_bytes()]),
+            (_, None) => command(&[b"PING"]),
+            // Servers before version 6 know no user names.
+            (_, Some((_, password))) if self.server.username.is_none() => command(&[b"AUTH", password.as_bytes()]),
+            (_, Some((user, password))) => command(&[b"AUTH", user.as_bytes(), password.as_bytes()]),
+        }
+        if self.server.database != 0 {
+            command(&[b"SELECT", itoa::Buffer::new().format(self.server.database).as_bytes()]);
+        }
+        if let Some(name) = &self.client_name {
+            command(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
+        }
+        // Answered with an error by servers before 7.2, which changes nothing.
+        command(&[b"CLIENT", b"SETINFO", b"LIB-NAME", b"pinyon"]);
+        command(&[b"CLIENT", b"SETINFO", b"LIB-VER", env!("CARGO_PKG_VERSION").as_bytes()]);
+        commands
+    }
+
+    fn welcome(&self, parser: &RespParser, bytes: &[u8]) -> Result<()> {
+        let mut answers = replies(parser, bytes);
+        if let Some(Reply::Error(text)) = answers.next() {
+            return Err(server_error(text));
+        }
+        if self.server.database != 0
+            && let Some(Reply::Error(text)) = answers.next()
+        {
+            return Err(server_error(text).with_hint(format!(
+                "Choose a database that the server has (`databases` in its configuration) instead of {}.",
+                self.server.database
+            )));
+        }
+        Ok(())
+    }
+
+    fn foreign(malformed: Malformed, bytes: &[u8]) -> Error {
+        let (what, hint) = if bytes.starts_with(b"HTTP/") {
+            ("an HTTP server answered", "LOCATION names a web server; name the host and port of Redis.")
+        } else if bytes.starts_with(b"ERROR\r\n") || bytes.starts_with(b"CLIENT_ERROR") {
+            (
+                "a Memcached server answered",
+                "LOCATION names a Memcached server; use a Memcached BACKEND, or name Redis.",
+            )
+        } else if bytes.first() == Some(&0x15) {
+            ("a TLS server answered", "Use rediss:// in LOCATION.")
+        } else {
+            (malformed.0, "Check that LOCATION names a Redis server, and that nothing changes the bytes between.")
+        };
+        Error::new(ErrorKind::Protocol, format!("the answer is not in the Redis protocol: {what}")).with_hint(hint)
+    }
+
+    fn unreachable_hint() -> &'static str {
+        "Start redis-server there, or correct host and port in LOCATION; `redis-cli -h HOST -p PORT ping` shows whether it \
+         answers"
+    }
+}
+
+/// An error that the server sent: its kind by its first word, its own text, and what to do.
+pub(super) fn server_error(text: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(text);
+    let word = text.split(' ').next().unwrap_or_default();
+    let (kind, hint) = match word {
+        "NOAUTH" => (ErrorKind::Auth, "Give the password: redis://:PASSWORD@host:port/0, or OPTIONS \"password\""),
+        "WRONGPASS" => (ErrorKind::Auth, "Correct user name and password in LOCATION or OPTIONS"),
+        "NOPERM" => (ErrorKind::Auth, "Allow this user the command and the keys (ACL SETUSER)"),
+        "LOADING" => (ErrorKind::Server, "The server is loading its data; try again in a moment"),
+        "READONLY" => (ErrorKind::Server, "This is a replica: put the primary first in LOCATION"),
+        "OOM" => (ErrorKind::Server, "The server is full: raise maxmemory, or set maxmemory-policy allkeys-lru"),
+        "MISCONF" => (ErrorKind::Server, "The server cannot save its data and refuses writes; see its log"),
+        "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" => {
+            (ErrorKind::Server, "This server is part of a Redis Cluster, which is not available yet in this version")
+        }
+        "WRONGTYPE" => (ErrorKind::Server, "The key holds a list, set or hash that something else wrote"),
+        _ if text.contains("invalid password")
+            || text.contains("no password is set")
+            || text.contains("without any password") =>
+        {
+            (ErrorKind::Auth, "Correct the password in LOCATION or OPTIONS, or remove it if the server has none")
+        }
+        _ => return Error::new(ErrorKind::Server, format!("Redis answered: {text}")),
+    };
+    Error::new(kind, format!("Redis answered: {text}")).with_hint(hint)
+}
