@@ -1,6 +1,8 @@
 //! Django's cache framework with a Rust core.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod error;
 pub mod key;
 pub mod memcached;

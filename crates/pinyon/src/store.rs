@@ -8,6 +8,7 @@ use crate::timeout::{Expiry, Ttl};
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
 use std::fmt;
+use std::ops::Add;
 use std::time::Duration;
 
 /// An encoded value, borrowed: its bytes, and the flags that Memcached keeps beside them (elsewhere 0).
@@ -24,6 +25,9 @@ impl fmt::Debug for Item<'_> {
         write!(f, "Item({} bytes, flags {})", self.bytes.len(), self.flags)
     }
 }
+
+/// The most digits of an integer: Python's own limit (`sys.int_info.default_max_str_digits`). Reading them takes quadratic time.
+const MAX_DIGITS: usize = 4300;
 
 /// The result of an `incr`. Django's integers have no bounds, and Redis values written by Django may have more than 64 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,12 +53,31 @@ impl Integer {
         }
     }
 
-    /// Reads ASCII decimal digits with an optional sign, and the trailing spaces that Memcached's `decr` leaves.
+    /// Reads ASCII decimal digits with an optional sign, and the trailing spaces that Memcached's `decr` leaves. None for
+    /// anything else, and for more than 4,300 digits, which Python does not read either.
     pub fn parse(digits: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(digits.trim_ascii()).ok()?;
-        match text.parse::<i64>() {
-            Ok(number) => Some(Self::Small(number)),
-            Err(_) => BigInt::parse_bytes(text.as_bytes(), 10).map(Self::from),
+        let digits = digits.trim_ascii();
+        if let Some(number) = std::str::from_utf8(digits).ok()?.parse().ok().map(Self::Small) {
+            return Some(number);
+        }
+        // BigInt would take underscores between the digits; a server would not.
+        let unsigned = digits.strip_prefix(b"-").or_else(|| digits.strip_prefix(b"+")).unwrap_or(digits);
+        if unsigned.len() > MAX_DIGITS || !unsigned.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        BigInt::parse_bytes(digits, 10).map(Self::from)
+    }
+}
+
+impl Add<i64> for Integer {
+    type Output = Self;
+
+    fn add(self, delta: i64) -> Self {
+        match self {
+            Self::Small(number) => {
+                number.checked_add(delta).map_or_else(|| Self::Big(BigInt::from(number) + delta), Self::Small)
+            }
+            Self::Big(number) => Self::from(number + delta),
         }
     }
 }
@@ -108,7 +131,7 @@ pub struct ServerInfo {
 ///
 /// Every method may fail with a connection error ([`Error::is_connection`]) on a backend with servers; only the errors
 /// beyond those are listed.
-#[allow(clippy::missing_errors_doc)] // said once, above
+#[expect(clippy::missing_errors_doc, reason = "said once, above, for all of them")]
 pub trait Store: Send + Sync + fmt::Debug {
     /// The short name of the backend: `memory`, `redis`, `memcached`.
     fn backend(&self) -> &'static str;
@@ -163,4 +186,31 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Asks every server how it is. Never fails as a whole: each report has its own result.
     fn check(&self) -> Vec<ServerReport>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_ascii_digits_with_a_sign_and_room_around_them() {
+        assert_eq!(Integer::parse(b"42"), Some(Integer::Small(42)));
+        assert_eq!(Integer::parse(b"-7"), Some(Integer::Small(-7)));
+        assert_eq!(Integer::parse(b"9 "), Some(Integer::Small(9)));
+        let big = Integer::parse(b"-9223372036854775809").unwrap();
+        assert_eq!((big.to_string().as_str(), big.to_i64().is_err()), ("-9223372036854775809", true));
+        assert!(Integer::parse("9".repeat(4300).as_bytes()).is_some());
+        assert_eq!(Integer::parse("9".repeat(4301).as_bytes()), None);
+        for not_a_number in [&b""[..], b"-", b"1_0", b"12345678901234567890_1", b"1.5", b"0x1", b"\xff", b"--1", b"+-1"]
+        {
+            assert_eq!(Integer::parse(not_a_number), None);
+        }
+    }
+
+    #[test]
+    fn sums_leave_64_bits_and_come_back() {
+        let beyond = Integer::Small(i64::MAX) + 1;
+        assert_eq!(beyond.to_string(), "9223372036854775808");
+        assert_eq!(beyond + -1, Integer::Small(i64::MAX));
+    }
 }

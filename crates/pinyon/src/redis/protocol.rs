@@ -315,7 +315,7 @@ fn write_length(out: &mut Vec<u8>, kind: u8, length: usize) {
 }
 
 /// How a connection to one Redis server is opened.
-pub struct RespProtocol {
+pub(super) struct RespProtocol {
     server: RedisServer,
     version: u8,
     client_name: Option<String>,
@@ -323,7 +323,7 @@ pub struct RespProtocol {
 
 impl RespProtocol {
     /// For `server`, in RESP `version` 2 or 3; `client_name` is shown by `CLIENT LIST`.
-    pub fn new(server: RedisServer, version: u8, client_name: Option<String>) -> Self {
+    pub(super) fn new(server: RedisServer, version: u8, client_name: Option<String>) -> Self {
         Self { server, version, client_name }
     }
 
