@@ -1,0 +1,373 @@
+//! What all backends have in common: the attributes of `BaseCache` that decide keys and timeouts, kept in Rust.
+//!
+//! Django reads these attributes anew with every call, and tests and sites change them at run time. Here they are
+//! properties of the Rust class, which stands first in the class hierarchy: whoever sets one changes the Rust state, and no
+//! call has to look anything up. What a subclass overrides is called, as Django would.
+
+use crate::class_version::class_version;
+use crate::hooks::hooks;
+use pinyon::{Expiry, Timeout};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A method that decides keys is not Django's.
+const OVERRIDES_KEYS: u8 = 1;
+/// `get_backend_timeout` is not Django's.
+const OVERRIDES_TIMEOUT: u8 = 2;
+/// `get`, `set` or `delete` are not Pinyon's, so that bulk methods have to call them.
+const OVERRIDES_SINGLE: u8 = 4;
+
+/// The base of all backends.
+#[pyclass(subclass, frozen, module = "pinyon._pinyon")]
+#[derive(Debug)]
+pub(crate) struct Backend {
+    state: Mutex<State>,
+    /// The version of the class, and what it overrides: `version << 8 | overrides`.
+    class: AtomicU64,
+    /// A method was replaced on this very object.
+    patched: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    default_timeout: Py<PyAny>,
+    expiry: Expiry,
+    prefix: Py<PyAny>,
+    version: Py<PyAny>,
+    key_func: Py<PyAny>,
+    has_default_key_func: bool,
+    /// `prefix:version:` for the default version and the default key function.
+    head: Option<Box<[u8]>>,
+    max_entries: i64,
+    cull_frequency: i64,
+}
+
+/// A `timeout` argument as it was given; nothing given is Django's `DEFAULT_TIMEOUT`.
+#[derive(Clone)]
+pub(crate) enum TimeoutArgument<'py> {
+    NotGiven,
+    Given(Bound<'py, PyAny>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for TimeoutArgument<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self::Given(object.to_owned()))
+    }
+}
+
+/// A key as the server sees it: UTF-8, or what Python calls `surrogatepass` for the keys that have none.
+#[derive(Debug)]
+pub(crate) struct MadeKey(Vec<u8>);
+
+impl MadeKey {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// As text; a lone surrogate cannot leave the process.
+    pub(crate) fn text(&self) -> PyResult<&str> {
+        std::str::from_utf8(&self.0).map_err(|_| {
+            PyValueError::new_err("a cache key with a lone surrogate has no UTF-8 form and cannot be sent to a server")
+        })
+    }
+
+    fn of(text: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let text = text
+            .cast::<PyString>()
+            .map_err(|_| PyTypeError::new_err(format!("a cache key must be a str, not {}", type_name(text))))?;
+        match text.to_str() {
+            Ok(text) => Ok(Self(text.as_bytes().to_vec())),
+            Err(_) => {
+                let bytes = text.call_method1(intern!(text.py(), "encode"), ("utf-8", "surrogatepass"))?;
+                Ok(Self(bytes.extract()?))
+            }
+        }
+    }
+}
+
+impl AsRef<[u8]> for MadeKey {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+pub(crate) fn type_name(object: &Bound<'_, PyAny>) -> String {
+    object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string())
+}
+
+impl Backend {
+    pub(crate) fn new(py: Python<'_>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                default_timeout: py.None(),
+                expiry: Expiry::Never,
+                prefix: PyString::new(py, "").into_any().unbind(),
+                version: 1_i64.into_pyobject(py).map_or_else(|_| py.None(), |one| one.into_any().unbind()),
+                key_func: py.None(),
+                has_default_key_func: false,
+                head: None,
+                max_entries: 300,
+                cull_frequency: 3,
+            }),
+            class: AtomicU64::new(0),
+            patched: AtomicBool::new(false),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn limits(&self) -> (i64, i64) {
+        let state = self.state();
+        (state.max_entries, state.cull_frequency)
+    }
+
+    /// The key that the server sees, validated as the class says.
+    pub(crate) fn make_key(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<MadeKey> {
+        let py = slf.py();
+        if Self::overrides(slf)? & OVERRIDES_KEYS != 0 {
+            let keywords = PyDict::new(py);
+            keywords.set_item(intern!(py, "version"), version)?;
+            let made = slf.call_method(intern!(py, "make_and_validate_key"), (key,), Some(&keywords))?;
+            return MadeKey::of(&made);
+        }
+        let made = slf.get().fast_key(key, version);
+        let made = match made {
+            Some(made) => made,
+            None => Self::slow_key(slf, key, version)?,
+        };
+        if is_portable(&made.0) {
+            return Ok(made);
+        }
+        // Django's own words, as a warning or an error: that is for the class to say.
+        let text = PyString::from_encoded_object(
+            &PyBytes::new(py, &made.0),
+            Some(c"utf-8"),
+            Some(c"surrogatepass"),
+        )?;
+        slf.call_method1(intern!(py, "validate_key"), (text,))?;
+        Ok(made)
+    }
+
+    /// The default key function on a `str` with the default version.
+    fn fast_key(&self, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> Option<MadeKey> {
+        let key = key.cast_exact::<PyString>().ok()?.to_str().ok()?;
+        let state = self.state();
+        let head = state.head.as_deref().filter(|_| version.is_none())?;
+        let mut made = Vec::with_capacity(head.len() + key.len());
+        made.extend_from_slice(head);
+        made.extend_from_slice(key.as_bytes());
+        Some(MadeKey(made))
+    }
+
+    fn slow_key(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<MadeKey> {
+        let py = slf.py();
+        let (function, prefix, default_version, is_default) = {
+            let state = slf.get().state();
+            (
+                state.key_func.clone_ref(py),
+                state.prefix.clone_ref(py),
+                state.version.clone_ref(py),
+                state.has_default_key_func,
+            )
+        };
+        let version = version.unwrap_or_else(|| default_version.bind(py));
+        if is_default {
+            let mut made = head(prefix.bind(py), version)?;
+            made.extend_from_slice(&MadeKey::of(key.str()?.as_any())?.0);
+            return Ok(MadeKey(made));
+        }
+        MadeKey::of(&function.bind(py).call1((key, prefix, version))?)
+    }
+
+    /// What the class and the object have overridden.
+    fn overrides(slf: &Bound<'_, Self>) -> PyResult<u8> {
+        let this = slf.get();
+        if this.patched.load(Ordering::Relaxed) {
+            return Ok(OVERRIDES_KEYS | OVERRIDES_TIMEOUT | OVERRIDES_SINGLE);
+        }
+        let class = slf.get_type();
+        let known = this.class.load(Ordering::Relaxed);
+        if class_version(&class).is_some_and(|version| u64::from(version) == known >> 8) {
+            return Ok(u8::try_from(known & 0xff).unwrap_or(0));
+        }
+        let mut overrides = 0;
+        for (name, accepted) in &hooks(slf.py())?.stand_ins {
+            let found = class.getattr(name.as_str())?;
+            if !accepted.iter().any(|function| function.is(&found)) {
+                overrides |= match name.as_str() {
+                    "get_backend_timeout" => OVERRIDES_TIMEOUT,
+                    "get" | "set" | "delete" => OVERRIDES_SINGLE,
+                    _ => OVERRIDES_KEYS,
+                };
+            }
+        }
+        // Looked up just now, so the class has a number again.
+        let version = class_version(&class).unwrap_or(0);
+        this.class.store(u64::from(version) << 8 | u64::from(overrides), Ordering::Relaxed);
+        Ok(overrides)
+    }
+
+    /// True if bulk methods have to go through `get`, `set` and `delete`, because somebody has overridden one of them.
+    pub(crate) fn overrides_single(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Ok(Self::overrides(slf)? & OVERRIDES_SINGLE != 0)
+    }
+
+    /// What a timeout means. `read_overridden` understands what an overridden `get_backend_timeout` returned, which is in the
+    /// form of the backend that it overrides.
+    pub(crate) fn expiry(
+        slf: &Bound<'_, Self>,
+        timeout: &TimeoutArgument<'_>,
+        read_overridden: fn(Option<f64>) -> Expiry,
+    ) -> PyResult<Expiry> {
+        let py = slf.py();
+        if Self::overrides(slf)? & OVERRIDES_TIMEOUT != 0 {
+            let name = intern!(py, "get_backend_timeout");
+            let given = match timeout {
+                TimeoutArgument::NotGiven => slf.call_method0(name)?,
+                TimeoutArgument::Given(timeout) => slf.call_method1(name, (timeout,))?,
+            };
+            return Ok(read_overridden(given.extract()?));
+        }
+        match timeout {
+            TimeoutArgument::NotGiven => Ok(slf.get().state().expiry),
+            TimeoutArgument::Given(timeout) if timeout.is(&hooks(py)?.default_timeout) => Ok(slf.get().state().expiry),
+            TimeoutArgument::Given(timeout) => to_expiry(timeout),
+        }
+    }
+}
+
+/// As `key::is_portable`, by bytes: what is too long for Memcached is for the class to judge.
+fn is_portable(key: &[u8]) -> bool {
+    key.len() <= pinyon::key::MAX_KEY_LENGTH && !key.iter().any(|byte| *byte <= b' ' || *byte == 0x7f)
+}
+
+fn head(prefix: &Bound<'_, PyAny>, version: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    let mut head = MadeKey::of(prefix.str()?.as_any())?.0;
+    head.push(b':');
+    head.extend_from_slice(&MadeKey::of(version.str()?.as_any())?.0);
+    head.push(b':');
+    Ok(head)
+}
+
+fn to_expiry(timeout: &Bound<'_, PyAny>) -> PyResult<Expiry> {
+    if timeout.is_none() {
+        return Ok(Expiry::Never);
+    }
+    let seconds = timeout.extract::<f64>().map_err(|_| {
+        PyTypeError::new_err(format!("timeout must be a number of seconds or None, not {}", type_name(timeout)))
+    })?;
+    Ok(Timeout::secs_f64(seconds).resolve(Expiry::Never))
+}
+
+#[pymethods]
+impl Backend {
+    #[getter]
+    fn default_timeout(&self, py: Python<'_>) -> Py<PyAny> {
+        self.state().default_timeout.clone_ref(py)
+    }
+
+    #[setter]
+    fn set_default_timeout(&self, timeout: Bound<'_, PyAny>) -> PyResult<()> {
+        let expiry = to_expiry(&timeout)?;
+        let mut state = self.state();
+        state.expiry = expiry;
+        let previous = std::mem::replace(&mut state.default_timeout, timeout.unbind());
+        drop(state);
+        drop(previous);
+        Ok(())
+    }
+
+    #[getter]
+    fn key_prefix(&self, py: Python<'_>) -> Py<PyAny> {
+        self.state().prefix.clone_ref(py)
+    }
+
+    #[setter]
+    fn set_key_prefix(&self, prefix: Bound<'_, PyAny>) -> PyResult<()> {
+        self.replace(prefix.py(), |state| &mut state.prefix, prefix)
+    }
+
+    #[getter]
+    fn version(&self, py: Python<'_>) -> Py<PyAny> {
+        self.state().version.clone_ref(py)
+    }
+
+    #[setter]
+    fn set_version(&self, version: Bound<'_, PyAny>) -> PyResult<()> {
+        self.replace(version.py(), |state| &mut state.version, version)
+    }
+
+    #[getter]
+    fn key_func(&self, py: Python<'_>) -> Py<PyAny> {
+        self.state().key_func.clone_ref(py)
+    }
+
+    #[setter]
+    fn set_key_func(&self, function: Bound<'_, PyAny>) -> PyResult<()> {
+        self.replace(function.py(), |state| &mut state.key_func, function)
+    }
+
+    #[getter(_max_entries)]
+    fn max_entries(&self) -> i64 {
+        self.state().max_entries
+    }
+
+    #[setter(_max_entries)]
+    fn set_max_entries(&self, max_entries: i64) {
+        self.state().max_entries = max_entries;
+    }
+
+    #[getter(_cull_frequency)]
+    fn cull_frequency(&self) -> i64 {
+        self.state().cull_frequency
+    }
+
+    #[setter(_cull_frequency)]
+    fn set_cull_frequency(&self, cull_frequency: i64) {
+        self.state().cull_frequency = cull_frequency;
+    }
+
+    /// Called when an attribute of the object itself hides a method that Rust stands in for.
+    fn _note_patched(&self) {
+        self.patched.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Backend {
+    /// Sets one of the three attributes that keys are made of, and what follows from them.
+    fn replace(
+        &self,
+        py: Python<'_>,
+        field: fn(&mut State) -> &mut Py<PyAny>,
+        value: Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let mut state = self.state();
+        let previous = std::mem::replace(field(&mut state), value.unbind());
+        let (prefix, version) = (state.prefix.clone_ref(py), state.version.clone_ref(py));
+        let is_default = state.key_func.is(&hooks(py)?.default_key_func);
+        drop(state);
+        drop(previous);
+        // str() of a version can be anybody's code: not under the lock.
+        let head = if is_default { Some(head(prefix.bind(py), version.bind(py))?.into_boxed_slice()) } else { None };
+        let mut state = self.state();
+        state.head = head;
+        state.has_default_key_func = is_default;
+        Ok(())
+    }
+}

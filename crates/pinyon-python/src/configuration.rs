@@ -1,0 +1,201 @@
+//! The settings of one cache as Django gives them, made into what its backend needs, once.
+
+use crate::codec::{Codec, Layout};
+use crate::errors::improperly_configured;
+use crate::hooks::hooks;
+use pinyon::settings::{BackendSettings, CacheSettings, Entry, Node, OnBadValue, SerializerKind, Value};
+use pinyon::{Error, ErrorKind};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Settings that have been read, and the counters of the cache that they describe. Objects of one cache share it.
+#[pyclass(frozen, module = "pinyon._pinyon")]
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    pub settings: BackendSettings,
+    pub codec: Codec,
+    pub on_bad_value: OnBadValue,
+    pub counters: Counters,
+    warned: AtomicBool,
+    warnings: Vec<String>,
+}
+
+/// What a cache has done in this process.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub hits: AtomicU64,
+    pub misses: AtomicU64,
+    pub bad_values: AtomicU64,
+    pub errors: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn found(&self, hits: u64, misses: u64) {
+        self.hits.fetch_add(hits, Ordering::Relaxed);
+        self.misses.fetch_add(misses, Ordering::Relaxed);
+    }
+}
+
+#[pymethods]
+impl Configuration {
+    /// Reads one cache's part of `CACHES`: `backend` is the path of its class, `serializer` an object with `dumps` and
+    /// `loads` in place of pickle, if the settings name one that is not built in.
+    #[new]
+    #[pyo3(signature = (alias, backend, location, params))]
+    fn new(
+        py: Python<'_>,
+        alias: &str,
+        backend: &str,
+        location: &Bound<'_, PyAny>,
+        params: &Bound<'_, PyDict>,
+    ) -> PyResult<Self> {
+        let mut entries = vec![Entry::new("BACKEND", Node::new(Value::String(backend.to_owned())))];
+        entries.push(Entry::new("LOCATION", node(location)?));
+        for (key, value) in params {
+            entries.push(Entry::new(key.str()?.to_string(), node(&value)?));
+        }
+        let read = CacheSettings::from_node(alias, &Node::new(Value::Table(entries)));
+        let settings = read.map_err(|error| improperly_configured(py, &error))?;
+        Self::from_settings(py, settings, params)
+    }
+
+    /// Sentences about options that were accepted and do nothing here.
+    #[getter]
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+}
+
+impl Configuration {
+    fn from_settings(py: Python<'_>, settings: CacheSettings, params: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let (layout, kind, custom, protocol, on_bad_value) = match &settings.backend {
+            BackendSettings::Memory(memory) => (Layout::Digits, memory.serializer, false, None, memory.on_bad_value),
+            BackendSettings::Redis(redis) => (
+                Layout::Digits,
+                redis.serializer,
+                redis.custom_serializer.is_some(),
+                redis.pickle_protocol,
+                redis.on_bad_value,
+            ),
+            BackendSettings::Memcached(memcached) => {
+                (Layout::Flags, memcached.serializer, false, None, memcached.on_bad_value)
+            }
+        };
+        let serializer = match kind {
+            _ if custom => Some(user_serializer(params)?),
+            SerializerKind::Pickle => None,
+            SerializerKind::Json => Some(own_serializer(py, "JSONSerializer")?),
+            SerializerKind::Msgpack => Some(own_serializer(py, "MsgpackSerializer")?),
+        };
+        let codec = Codec {
+            layout,
+            pickle_protocol: protocol.map_or(-1, i32::from),
+            serializer,
+            serializer_keeps_integers: !custom,
+        };
+        Ok(Self {
+            settings: settings.backend,
+            codec,
+            on_bad_value,
+            counters: Counters::default(),
+            warned: AtomicBool::new(false),
+            warnings: settings.warnings,
+        })
+    }
+
+    /// A value that cannot be read: a miss that is counted, and logged the first time; or an error, if the settings say so.
+    pub(crate) fn bad_value(&self, py: Python<'_>, key: &[u8], error: PyErr) -> PyResult<()> {
+        if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
+            return Err(error);
+        }
+        self.counters.bad_values.fetch_add(1, Ordering::Relaxed);
+        if self.on_bad_value == OnBadValue::Raise {
+            let message = "the cached value cannot be read; OPTIONS ON_BAD_VALUE = \"miss\" makes it a miss";
+            let raised = py.import("pinyon.exceptions")?.getattr("BadValueError")?.call1((message,))?;
+            let raised = PyErr::from_value(raised);
+            raised.set_cause(py, Some(error));
+            return Err(raised);
+        }
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            let message = "The cached value of %r cannot be read and counts as a miss: %s: %s. Further ones are counted \
+                           in stats() as bad_values and not logged.";
+            let kind = error.get_type(py).name()?;
+            let key = String::from_utf8_lossy(key).into_owned();
+            hooks(py)?.logger.bind(py).call_method1("warning", (message, key, kind, error.value(py).str()?))?;
+        }
+        Ok(())
+    }
+}
+
+fn own_serializer(py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+    py.import("pinyon.django.serializers")?.getattr(name)?.call0().map(Bound::unbind)
+}
+
+/// OPTIONS `serializer` or `SERIALIZER`: a class, its path, or an object, as Django's `RedisCache` takes it.
+fn user_serializer(params: &Bound<'_, PyDict>) -> PyResult<Py<PyAny>> {
+    let py = params.py();
+    let options = params.get_item("OPTIONS")?.ok_or_else(|| PyTypeError::new_err("OPTIONS is missing"))?;
+    let options = options.cast::<PyDict>()?;
+    let mut given = match options.get_item("serializer")? {
+        Some(given) => given,
+        None => options.get_item("SERIALIZER")?.ok_or_else(|| PyTypeError::new_err("SERIALIZER is missing"))?,
+    };
+    if given.is_instance_of::<PyString>() {
+        given = py.import("django.utils.module_loading")?.getattr("import_string")?.call1((given,))?;
+    }
+    if given.is_callable() && !given.hasattr("loads")? || given.is_instance_of::<pyo3::types::PyType>() {
+        given = given.call0()?;
+    }
+    if given.hasattr("dumps")? && given.hasattr("loads")? {
+        return Ok(given.unbind());
+    }
+    let error = Error::new(ErrorKind::Config, "OPTIONS serializer must have the methods dumps() and loads()");
+    Err(improperly_configured(py, &error))
+}
+
+/// A Python object of the settings as a node; what has no form in a settings file is named, not read.
+fn node(object: &Bound<'_, PyAny>) -> PyResult<Node> {
+    let value = if object.is_none() {
+        Value::Null
+    } else if let Ok(flag) = object.cast::<PyBool>() {
+        Value::Bool(flag.is_true())
+    } else if object.is_instance_of::<PyInt>() {
+        match object.extract() {
+            Ok(number) => Value::Int(number),
+            Err(_) => Value::String(object.str()?.to_string()),
+        }
+    } else if let Ok(number) = object.cast::<PyFloat>() {
+        Value::Float(number.value())
+    } else if let Ok(text) = object.cast::<PyString>() {
+        Value::String(text.to_string())
+    } else if let Ok(table) = object.cast::<PyDict>() {
+        let entries = table.iter().map(|(key, value)| Ok(Entry::new(key.str()?.to_string(), node(&value)?)));
+        Value::Table(entries.collect::<PyResult<_>>()?)
+    } else if object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>() {
+        let items = object.try_iter()?.map(|item| node(&item?));
+        Value::List(items.collect::<PyResult<_>>()?)
+    } else if let Ok(path) = object.call_method0("__fspath__").and_then(|path| path.extract::<String>()) {
+        Value::String(path)
+    } else if object.str().is_ok_and(|_| is_lazy_text(object)) {
+        Value::String(object.str()?.to_string())
+    } else {
+        Value::Opaque(describe(object))
+    };
+    Ok(Node::new(value))
+}
+
+/// Django's lazy strings stand for text.
+fn is_lazy_text(object: &Bound<'_, PyAny>) -> bool {
+    object.get_type().name().is_ok_and(|name| name == "__proxy__")
+}
+
+fn describe(object: &Bound<'_, PyAny>) -> String {
+    let name = |owner: &Bound<'_, PyAny>| -> PyResult<String> {
+        Ok(format!("{}.{}", owner.getattr("__module__")?, owner.getattr("__qualname__")?))
+    };
+    name(object)
+        .or_else(|_| Ok::<_, PyErr>(format!("an object of {}", name(object.get_type().as_any())?)))
+        .unwrap_or_else(|_| "an object".to_owned())
+}
