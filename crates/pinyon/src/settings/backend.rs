@@ -18,7 +18,7 @@ const BACKENDS: [(&str, Backend); 14] = [
     ("pinyon.django.MemcachedCache", Backend::Memcached(Memcached::PyMemcache)),
     ("pinyon.django.PyMemcacheCache", Backend::Memcached(Memcached::PyMemcache)),
     ("pinyon.django.PyLibMCCache", Backend::Memcached(Memcached::PyLibMC)),
-    // Django's own name for the class in its memcached module, which third parties subclass and export again.
+    // The one on python-memcached.
     ("django.core.cache.backends.memcached.MemcachedCache", Backend::Gone),
 ];
 
@@ -79,7 +79,9 @@ fn unknown(path: &str, span: Option<Span>, problems: &mut Problems<'_>) {
     let by_class = || names.iter().copied().find(|name| name.rsplit('.').next() == Some(class));
     let hint = match nearest(path, &names).or_else(by_class) {
         Some(near) => format!("Did you mean '{near}'?"),
-        None => "Use 'memory', 'redis' or 'memcached', or a class path of Django, django-redis or pinyon.django.".to_owned(),
+        None => {
+            "Use 'memory', 'redis' or 'memcached', or a class path of Django, django-redis or pinyon.django.".to_owned()
+        }
     };
     problems.error(&format!("BACKEND '{path}' is not known"), span, hint);
 }

@@ -126,21 +126,20 @@ impl<'n> Field<'n> {
         text.map(str::to_owned)
     }
 
-    /// A string; null and the empty string are none.
-    pub(super) fn optional_text(&self, problems: &mut Problems<'_>) -> Option<Option<String>> {
+    /// A string, into `slot`; null and the empty string are none.
+    pub(super) fn optional_text(&self, slot: &mut Option<String>, problems: &mut Problems<'_>) {
         match &self.node.value {
-            Value::Null => Some(None),
-            Value::String(text) => Some(Some(text.clone()).filter(|text| !text.is_empty())),
-            _ => {
-                self.wrong(problems, "a string");
-                None
-            }
+            Value::Null => *slot = None,
+            Value::String(text) => *slot = Some(text.clone()).filter(|text| !text.is_empty()),
+            _ => self.wrong(problems, "a string"),
         }
     }
 
-    /// The path of a file; null is none.
-    pub(super) fn optional_path(&self, problems: &mut Problems<'_>) -> Option<Option<PathBuf>> {
-        Some(self.optional_text(problems)?.map(PathBuf::from))
+    /// The path of a file, into `slot`; null and the empty string are none.
+    pub(super) fn optional_path(&self, slot: &mut Option<PathBuf>, problems: &mut Problems<'_>) {
+        let mut text = None;
+        self.optional_text(&mut text, problems);
+        *slot = text.map(PathBuf::from);
     }
 
     /// A boolean, or its name as an environment variable would have it.
@@ -176,12 +175,13 @@ impl<'n> Field<'n> {
         number
     }
 
-    /// A count of at least one; null is none.
-    pub(super) fn optional_count(&self, problems: &mut Problems<'_>) -> Option<Option<usize>> {
+    /// A count of at least one, into `slot`; null is none.
+    pub(super) fn optional_count(&self, slot: &mut Option<usize>, problems: &mut Problems<'_>) {
         if self.node.value == Value::Null {
-            return Some(None);
+            *slot = None;
+        } else if let Some(count) = self.integer(problems, 1..=i64::from(u32::MAX)) {
+            *slot = usize::try_from(count).ok();
         }
-        self.integer(problems, 1..=i64::from(u32::MAX)).map(|count| usize::try_from(count).ok())
     }
 
     /// A time in `unit`s, more than none of it. Null, which means no limit to the incumbents, keeps the default: no
@@ -212,7 +212,10 @@ impl<'n> Field<'n> {
                 1_000_000 => "milliseconds",
                 _ => "seconds",
             };
-            self.wrong(problems, &format!("a number of {name}, {}", if positive { "more than 0" } else { "0 or more" }));
+            self.wrong(
+                problems,
+                &format!("a number of {name}, {}", if positive { "more than 0" } else { "0 or more" }),
+            );
             return None;
         }
         duration

@@ -10,7 +10,7 @@ use jsonc_parser::{CollectOptions, ParseOptions, ast, parse_to_ast};
 ///
 /// # Errors
 /// [`ErrorKind::Config`] with line and column if `text` is not JSON, is empty, or has one key twice in an object.
-pub fn read(text: &str) -> Result<Node> {
+pub(super) fn read(text: &str) -> Result<Node> {
     let lines = Lines::new(text);
     let error = |reason: String, offset: usize| {
         Error::new(ErrorKind::Config, format!("the settings are not JSON: {reason} at {}", lines.span(offset)))
@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn keys_and_values_have_their_places() {
-        let node = read("{\n  // the shop\n  \"default\": {\"TIMEOUT\": null, \"n\": 1.5, \"l\": [1, true]}\n}").unwrap();
+        let node =
+            read("{\n  // the shop\n  \"default\": {\"TIMEOUT\": null, \"n\": 1.5, \"l\": [1, true]}\n}").unwrap();
         assert_eq!(node.as_table().unwrap()[0].key_span, Some(Span { line: 3, column: 3 }));
         let cache = node.get("default").unwrap();
         assert_eq!(cache.get("TIMEOUT"), Some(&Node::at(Value::Null, Span { line: 3, column: 26 })));

@@ -46,14 +46,18 @@ pub(super) fn redis(text: &str) -> Result<RedisLocation, Reason> {
         url::form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()).map(owned).collect();
     // A '?' or '/' inside a password that was not encoded moves the '@' behind the end of the authority.
     if query.iter().any(|(name, value)| name.contains('@') || (value.contains('@') && !is_login(name))) {
-        return Err("the characters / ? # @ in a user name or password must be percent-encoded, %2F %3F %23 %40".to_owned());
+        return Err(
+            "the characters / ? # @ in a user name or password must be percent-encoded, %2F %3F %23 %40".to_owned()
+        );
     }
     let (authority, path) = match rest.find('/') {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
     };
     if scheme != "unix" && path.contains('@') {
-        return Err("the characters / ? # @ in a user name or password must be percent-encoded, %2F %3F %23 %40".to_owned());
+        return Err(
+            "the characters / ? # @ in a user name or password must be percent-encoded, %2F %3F %23 %40".to_owned()
+        );
     }
     let (userinfo, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     let (username, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
@@ -149,7 +153,9 @@ fn database(path: &str) -> Result<Option<u32>, Reason> {
         "" => Ok(None),
         number => match number.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err("what follows the address must be the number of a database, as in redis://host:6379/1".to_owned()),
+            Err(_) => {
+                Err("what follows the address must be the number of a database, as in redis://host:6379/1".to_owned())
+            }
         },
     }
 }
@@ -176,7 +182,10 @@ fn tcp(text: &str, default_port: u16) -> Result<Address, Reason> {
     if host.is_empty() {
         return Err("the host is missing".to_owned());
     }
-    if host.chars().any(|character| character.is_whitespace() || character.is_control() || "/?#[]\\".contains(character)) {
+    if host
+        .chars()
+        .any(|character| character.is_whitespace() || character.is_control() || "/?#[]\\".contains(character))
+    {
         return Err("the host has a character that no host name has".to_owned());
     }
     let port = match port {

@@ -3,21 +3,20 @@
 /// `text` with everything that may be a user name or a password replaced by `***`: what stands before the last `@`, a
 /// port that is no number (the beginning of a password that was cut), and a query that has a password in it.
 pub(super) fn mask_credentials(text: &str) -> String {
+    // Cut first: an '@' in a password that stands in a query is no end of a user name.
+    let (text, query) = match text.split_once('?') {
+        Some((head, query)) if query.to_ascii_lowercase().contains("pass") => (head, "?***"),
+        _ => (text, ""),
+    };
     let (scheme, rest) = match text.find("://") {
         Some(at) => text.split_at(at + 3),
         None => ("", text),
     };
-    let (user, rest) = match rest.rsplit_once('@') {
-        Some((_, rest)) => ("***@", rest),
-        None => ("", rest),
-    };
-    let (rest, query) = match rest.split_once('?') {
-        Some((rest, query)) if query.to_ascii_lowercase().contains("pass") => (rest, "?***".to_owned()),
-        Some((rest, query)) => (rest, format!("?{query}")),
-        None => (rest, String::new()),
-    };
-    let rest = if user.is_empty() && !scheme.is_empty() { mask_port(rest) } else { rest.to_owned() };
-    format!("{scheme}{user}{rest}{query}")
+    match rest.rsplit_once('@') {
+        Some((_, rest)) => format!("{scheme}***@{rest}{query}"),
+        None if scheme.is_empty() => format!("{rest}{query}"),
+        None => format!("{scheme}{}{query}", mask_port(rest)),
+    }
 }
 
 /// Masks what stands in the place of a port and is none.
@@ -48,6 +47,7 @@ mod tests {
             "redis:/:s3cret@host",
             "user:s3cret@host:11211",
             "redis://host/0?password=s3cret",
+            "redis://host/0?password=s3@cret",
             "unix:///run/redis.sock?db=1&PASSWORD=s3cret",
         ] {
             let masked = mask_credentials(text);

@@ -31,6 +31,7 @@ pub mod model;
 pub mod node;
 mod redis_options;
 mod redis_servers;
+mod server_list;
 mod toml;
 mod url;
 mod validate;

@@ -230,8 +230,8 @@ mod tests {
         let lines = Lines::new("aé=1\n\nb=2");
         assert_eq!(lines.span(0), Span { line: 1, column: 1 });
         assert_eq!(lines.span(3), Span { line: 1, column: 3 });
-        assert_eq!(lines.span(5), Span { line: 2, column: 1 });
-        assert_eq!(lines.span(7), Span { line: 3, column: 2 });
+        assert_eq!(lines.span(6), Span { line: 2, column: 1 });
+        assert_eq!(lines.span(8), Span { line: 3, column: 2 });
         assert_eq!(lines.span(99), Span { line: 3, column: 4 });
     }
 

@@ -11,12 +11,15 @@ use toml::de::{DeTable, DeValue};
 ///
 /// # Errors
 /// [`ErrorKind::Config`] with line and column if `text` is not TOML.
-pub fn read(text: &str) -> Result<Node> {
+pub(super) fn read(text: &str) -> Result<Node> {
     let lines = Lines::new(text);
     let root = DeTable::parse(text).map_err(|error| {
         let place = error.span().map(|span| format!(" at {}", lines.span(span.start))).unwrap_or_default();
         // The error itself is not kept as the source: it quotes the line, and the line may hold a password.
-        Error::new(ErrorKind::Config, format!("the settings are not TOML: {}{place}", error.message().replace('\n', ", ")))
+        Error::new(
+            ErrorKind::Config,
+            format!("the settings are not TOML: {}{place}", error.message().replace('\n', ", ")),
+        )
     })?;
     Ok(Node::at(table(root.get_ref(), &lines), lines.span(root.span().start)))
 }
@@ -29,7 +32,9 @@ fn table(entries: &DeTable<'_>, lines: &Lines<'_>) -> Value {
         key_span: Some(lines.span(key.span().start)),
         node: node(value, lines),
     };
-    Value::Table(ordered.into_iter().map(|(key, value): (&Spanned<std::borrow::Cow<'_, str>>, _)| entry((key, value))).collect())
+    Value::Table(
+        ordered.into_iter().map(|(key, value): (&Spanned<std::borrow::Cow<'_, str>>, _)| entry((key, value))).collect(),
+    )
 }
 
 fn node(value: &Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Node {
@@ -56,7 +61,9 @@ mod tests {
 
     #[test]
     fn keys_and_values_have_their_places_and_their_order() {
-        let node = read("[zeta]\nBACKEND = 'memory'\n\n[alpha]\nOPTIONS = { MAX_ENTRIES = 0x10, ratio = 1.5, on = true }\n").unwrap();
+        let node =
+            read("[zeta]\nBACKEND = 'memory'\n\n[alpha]\nOPTIONS = { MAX_ENTRIES = 0x10, ratio = 1.5, on = true }\n")
+                .unwrap();
         let entries = node.as_table().unwrap();
         assert_eq!(entries.iter().map(|e| e.key.as_str()).collect::<Vec<_>>(), ["zeta", "alpha"]);
         assert_eq!(entries[1].key_span, Some(Span { line: 4, column: 2 }));

@@ -22,12 +22,11 @@ pub(super) fn read(url: &str) -> Result<Node> {
     let mut left = Vec::new();
     for part in query.split('&').filter(|part| !part.is_empty()) {
         let Some((name, value)) = ::url::form_urlencoded::parse(part.as_bytes()).next() else { continue };
-        match KEYS.iter().find(|key| key.eq_ignore_ascii_case(&name)) {
-            Some(key) => cache.push(Entry::new(*key, key_value(key, &value))),
-            None => {
-                options.push(Entry::new(name, value.as_ref()));
-                left.push(part);
-            }
+        if let Some(key) = KEYS.iter().find(|key| key.eq_ignore_ascii_case(&name)) {
+            cache.push(Entry::new(*key, key_value(key, &value)));
+        } else {
+            options.push(Entry::new(name, value.as_ref()));
+            left.push(part);
         }
     }
     let (backend, location) = match scheme.to_ascii_lowercase().as_str() {

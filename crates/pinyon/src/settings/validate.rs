@@ -39,7 +39,8 @@ impl Settings {
     /// `redis://[user:password@]host[:port][/db][?options]`, `rediss://` for TLS, `unix:///path.sock?db=1`,
     /// `memcached://host1:11211,host2:11211` or `memcached:///path.sock`; `valkey://` and `valkeys://` are `redis://` and
     /// `rediss://`. A query gives OPTIONS, and in any case TIMEOUT, KEY_PREFIX, VERSION and KEY_FUNCTION:
-    /// `?timeout=60&socket_timeout=0.5`. (To a Memcached server's own OPTIONS `timeout` this way does not lead.)
+    /// `?timeout=60&socket_timeout=0.5`. `timeout` is always TIMEOUT here, so that the OPTIONS `timeout` of Memcached, how
+    /// long an operation may take, has no place in a URL.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] without the user name and the password that the URL may hold.
@@ -122,16 +123,19 @@ fn join(mut errors: Vec<Error>) -> Error {
     if errors.len() == 1 {
         return errors.remove(0);
     }
-    let lines: String = errors.iter().map(|error| format!("\n  {error}")).collect();
-    Error::new(ErrorKind::Config, format!("{} things are wrong with the settings:{lines}", errors.len()))
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let message = format!("{} things are wrong with the settings:\n  {}", lines.len(), lines.join("\n  "));
+    Error::new(ErrorKind::Config, message)
 }
+
+/// How a dictionary looks, as a hint.
+const SHAPE: &str = "Each alias is a table, as in TOML: [default], then BACKEND = \"memory\".";
 
 /// The aliases of a dictionary, whether they stand at the top or within CACHES.
 fn aliases<'n>(root: &'n Node, errors: &mut Vec<Error>) -> &'n [Entry] {
     let mut wrong = |message: &str, span, hint: &str| {
         errors.push(Error::new(ErrorKind::Config, placed(message, span)).with_hint(hint));
     };
-    const SHAPE: &str = "Each alias is a table, as in TOML: [default], then BACKEND = \"memory\".";
     let Some(top) = root.as_table() else {
         wrong(&format!("the settings are {}, but must be a table of aliases", root.kind()), root.span, SHAPE);
         return &[];
@@ -184,7 +188,8 @@ fn read(node: &Node, problems: &mut Problems<'_>) -> Option<CacheSettings> {
         warnings: Vec::new(),
     };
     let find = |name: &str| entries.iter().find(|entry| entry.key == name);
-    let backend = backend_of(find("BACKEND"), node, problems).inspect(|(path, _)| settings.backend_path.clone_from(path));
+    let backend =
+        backend_of(find("BACKEND"), node, problems).inspect(|(path, _)| settings.backend_path.clone_from(path));
     let backend = backend.map(|(_, backend)| backend);
     let mut limits = Vec::new();
     for entry in entries {
