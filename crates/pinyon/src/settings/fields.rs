@@ -9,13 +9,15 @@ use std::time::Duration;
 /// Everything that is wrong with one cache, collected.
 pub(super) struct Problems<'a> {
     pub(super) alias: &'a str,
+    /// Where the cache itself stands, for what is missing in it.
+    pub(super) span: Option<Span>,
     pub(super) errors: Vec<Error>,
     pub(super) warnings: Vec<String>,
 }
 
 impl<'a> Problems<'a> {
     pub(super) fn new(alias: &'a str) -> Self {
-        Self { alias, errors: Vec::new(), warnings: Vec::new() }
+        Self { alias, span: None, errors: Vec::new(), warnings: Vec::new() }
     }
 
     /// Reports `message` at `span`, with what to do about it.

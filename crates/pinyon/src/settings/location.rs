@@ -191,16 +191,12 @@ fn tcp(text: &str, default_port: u16) -> Result<Address, Reason> {
     let port = match port {
         None => default_port,
         Some(port) => match port.parse::<u16>() {
-            Ok(port) if port > 0 && port_is_plain(text) => port,
+            // `+6379` parses as a number, and is no port.
+            Ok(number) if number > 0 && !port.starts_with('+') => number,
             _ => return Err("the port is not a number from 1 to 65535".to_owned()),
         },
     };
     Ok(Address::Tcp { host: host.to_owned(), port })
-}
-
-/// `+6379` parses as a number, and is no port.
-fn port_is_plain(text: &str) -> bool {
-    !text.contains(":+")
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub(super) fn read(
     problems: &mut Problems<'_>,
 ) -> MemcachedSettings {
     let mut settings = MemcachedSettings::default();
-    for server in server_list::read(location, &[',', ';'], EXAMPLES, None, problems) {
+    for server in server_list::read(location, &[',', ';'], EXAMPLES, problems) {
         match location::address(&server.text, MEMCACHED_PORT) {
             // As in pymemcache, whose servers are a dictionary.
             Ok(address) if settings.servers.contains(&address) => {

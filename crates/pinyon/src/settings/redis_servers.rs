@@ -16,7 +16,7 @@ pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: Draft, problems: 
         Redis::Django => &[',', ';'],
         Redis::DjangoRedis => &[','],
     };
-    let list = server_list::read(entry, separators, EXAMPLES, None, problems);
+    let list = server_list::read(entry, separators, EXAMPLES, problems);
     let mut servers = Vec::with_capacity(list.len());
     let mut common: Option<RedisSettings> = None;
     for server in &list {
@@ -46,12 +46,19 @@ fn one(server: &Server, draft: &Draft, problems: &mut Problems<'_>) -> Option<(R
             return None;
         }
     };
-    let mut draft = draft.clone();
+    let given = draft;
+    let mut draft = given.clone();
     let mut database_in_query = false;
     let section = Section { name: "LOCATION option", owner: "a Redis URL", names: NAMES };
     for (name, value) in parsed.query {
         database_in_query |= name == "db";
         apply(&Entry::new(name, value), section, &mut draft, problems);
+    }
+    if !parsed.tls && draft.tls_options.len() > given.tls_options.len() {
+        server.wrong(problems, "Redis", "its options about TLS need rediss://", EXAMPLES);
+    }
+    if given.tls.keyfile.is_none() && draft.tls.keyfile.is_some() && draft.tls.certfile.is_none() {
+        server.wrong(problems, "Redis", "'ssl_keyfile' is given without 'ssl_certfile'", EXAMPLES);
     }
     let database = match parsed.database {
         Some(database) if !database_in_query => database,

@@ -29,12 +29,11 @@ pub(super) fn read(
     location: Option<&Entry>,
     separators: &[char],
     examples: &str,
-    cache_span: Option<Span>,
     problems: &mut Problems<'_>,
 ) -> Vec<Server> {
     let hint = || format!("Write it as {examples}.");
     let Some(entry) = location else {
-        problems.error("LOCATION is missing", cache_span, hint());
+        problems.error("LOCATION is missing", problems.span, hint());
         return Vec::new();
     };
     let field = Field::key(entry);

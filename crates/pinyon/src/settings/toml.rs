@@ -5,7 +5,7 @@
 use super::node::{Entry, Lines, Node, Value};
 use crate::error::{Error, ErrorKind, Result};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 /// Reads TOML.
 ///
@@ -27,14 +27,12 @@ pub(super) fn read(text: &str) -> Result<Node> {
 fn table(entries: &DeTable<'_>, lines: &Lines<'_>) -> Value {
     let mut ordered: Vec<_> = entries.iter().collect();
     ordered.sort_by_key(|(key, _)| key.span().start);
-    let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| Entry {
-        key: AsRef::<str>::as_ref(key.get_ref()).to_owned(),
+    let entry = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| Entry {
+        key: key.get_ref().to_string(),
         key_span: Some(lines.span(key.span().start)),
         node: node(value, lines),
     };
-    Value::Table(
-        ordered.into_iter().map(|(key, value): (&Spanned<std::borrow::Cow<'_, str>>, _)| entry((key, value))).collect(),
-    )
+    Value::Table(ordered.into_iter().map(entry).collect())
 }
 
 fn node(value: &Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Node {

@@ -161,6 +161,7 @@ fn aliases<'n>(root: &'n Node, errors: &mut Vec<Error>) -> &'n [Entry] {
 
 fn cache(alias: &str, node: &Node) -> Result<CacheSettings, Vec<Error>> {
     let mut problems = Problems::new(alias);
+    problems.span = node.span;
     let settings = read(node, &mut problems);
     match settings {
         Some(mut settings) if problems.errors.is_empty() => {

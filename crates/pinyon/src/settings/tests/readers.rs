@@ -169,6 +169,16 @@ fn a_file_is_read_by_its_extension() {
     assert!(missing.is_config() && missing.to_string().contains("none.toml cannot be read"), "{missing}");
 }
 
+#[test]
+fn a_text_that_is_nested_without_end_is_an_error() {
+    let depth = 100_000;
+    assert!(Settings::from_json(&"[".repeat(depth)).unwrap_err().is_config());
+    assert!(Settings::from_json(&"{\"a\":".repeat(depth)).unwrap_err().is_config());
+    assert!(Settings::from_toml(&format!("a = {}", "[".repeat(depth))).unwrap_err().is_config());
+    assert!(Settings::from_toml(&format!("a = {}", "{a=".repeat(depth))).unwrap_err().is_config());
+    assert!(Settings::from_toml(&format!("a{} = 1", ".a".repeat(depth))).unwrap_err().is_config());
+}
+
 /// Trees of any shape, with the names that mean something among the keys.
 fn trees() -> impl Strategy<Value = Node> {
     let leaf = prop_oneof![

@@ -68,7 +68,7 @@ fn options_of_one_url_that_hold_for_the_cache_must_be_the_same_in_all() {
 
 #[test]
 fn a_location_that_is_missing_or_wrong_is_an_error_with_an_example() {
-    assert!(complaint("BACKEND = 'redis'").contains("LOCATION is missing"));
+    assert!(complaint("BACKEND = 'redis'").contains("LOCATION is missing (line 1, column 1)"));
     for location in ["''", "[]", "'redis://a,,redis://b'", "5", "[5]", "'http://h'", "'redis://h:x'", "'redis://h/x'"] {
         let text = complaint(&format!("BACKEND = 'redis'\nLOCATION = {location}"));
         assert!(text.contains("LOCATION") && text.contains("(line 3, column "), "{text}");
@@ -166,6 +166,9 @@ fn tls_verifies_unless_it_is_told_not_to() {
     assert_eq!(files.keyfile.as_deref(), Some(std::path::Path::new("k.pem")));
 
     assert!(complaint(&options("ssl_cert_reqs = 'none'")).contains("no server is reached by TLS"));
+    let query = |location: &str| complaint(&format!("BACKEND = 'redis'\nLOCATION = '{location}'"));
+    assert!(query("redis://h?ssl_cert_reqs=none").contains("its options about TLS need rediss://"));
+    assert!(query("rediss://h?ssl_keyfile=k.pem").contains("without 'ssl_certfile'"));
     assert!(complaint(&options("ssl_keyfile = 'k.pem'")).contains("without 'ssl_certfile'"));
     assert!(complaint(&options("ssl_cert_reqs = 'maybe'")).contains("must be 'required' or 'none'"));
     assert!(complaint(&options("ssl_certfil = 'k.pem'")).contains("Did you mean 'ssl_certfile'?"));
