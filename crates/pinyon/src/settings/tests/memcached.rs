@@ -55,7 +55,10 @@ fn a_location_of_another_server_is_an_error_with_an_example() {
         let text = complaint(&format!("BACKEND = 'memcached'\nLOCATION = {location}"));
         assert!(text.contains("LOCATION") && text.contains("(line 3, column "), "{text}");
     }
-    assert!(complaint("BACKEND = 'memcached'").contains("LOCATION is missing. Write it as 127.0.0.1:11211"));
+    assert!(
+        complaint("BACKEND = 'memcached'")
+            .contains("LOCATION is missing (line 1, column 1). Write it as 127.0.0.1:11211")
+    );
 }
 
 #[test]
