@@ -1,3 +1,44 @@
-//! The CACHES dictionary.
+//! The CACHES dictionary: what it may say, and its readers.
+//!
+//! The same dictionary comes as TOML, as JSON, as one URL a cache, or, in the Python face, as Django's own. Each reader
+//! makes a tree of [`node::Node`]s; validation turns the tree into [`Settings`] and reports everything that is wrong with
+//! it at once. No key and no option is ever ignored: it works, or it is an error, or it is named in
+//! [`Settings::warnings`].
+//!
+//! ```
+//! let settings = pinyon::Settings::from_toml(
+//!     r#"
+//!     [default]
+//!     BACKEND = "django.core.cache.backends.locmem.LocMemCache"
+//!     TIMEOUT = 60
+//!
+//!     [redis_cache]
+//!     BACKEND = "django_redis.cache.RedisCache"
+//!     LOCATION = "redis://127.0.0.1:6379/1"
+//!     "#,
+//! )?;
+//! assert_eq!(settings.caches.len(), 2);
+//! # Ok::<(), pinyon::Error>(())
+//! ```
+mod backend;
+mod fields;
+mod json;
+mod location;
+mod mask;
+mod memcached_options;
+mod memory_options;
 pub mod model;
+pub mod node;
+mod redis_options;
+mod redis_servers;
+mod server_list;
+mod toml;
+mod url;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub use location::{MEMCACHED_PORT, REDIS_PORT};
 pub use model::*;
+pub use node::{Entry, Node, Span, Value};

@@ -7,34 +7,37 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// All caches of a dictionary, in its order.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// One entry an alias.
     pub caches: Vec<CacheSettings>,
 }
 
 /// One alias of the dictionary.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
     /// The name of the cache, for example `default`.
     pub alias: String,
     /// BACKEND as it was written.
     pub backend_path: String,
-    /// TIMEOUT: default 300 s; none = never; zero or negative = expired at once.
+    /// TIMEOUT in whole seconds (Django drops the fraction): default 300; null, `"never"` or `"none"` = never; zero or
+    /// negative = expired at once. A lower-case `timeout` wins over TIMEOUT, as in Django.
     pub timeout: Expiry,
     /// KEY_PREFIX; default empty.
     pub key_prefix: String,
     /// VERSION; default 1.
     pub version: Version,
-    /// KEY_FUNCTION: the dotted path of a Python function, or a name registered with
-    /// [`crate::CachesBuilder::key_function`].
+    /// KEY_FUNCTION: the dotted path of a Python function, or the name of a function that a Rust program registers.
     pub key_function: Option<String>,
     /// What the backend itself needs.
     pub backend: BackendSettings,
+    /// Options that were accepted and do nothing here, or not what their name promises: one sentence each, for a log.
+    /// Empty in most settings.
+    pub warnings: Vec<String>,
 }
 
 /// The part of the settings that depends on the backend.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BackendSettings {
     /// Process memory (LocMem).
     Memory(MemorySettings),
@@ -67,15 +70,18 @@ pub enum SerializerKind {
 }
 
 /// A memory cache.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemorySettings {
     /// LOCATION: all caches of one name share one store in the process. Default empty.
     pub name: String,
-    /// OPTIONS MAX_ENTRIES; default 300. Django allows any integer; below 1 every `set` culls.
+    /// OPTIONS MAX_ENTRIES, or `max_entries` beside OPTIONS, which wins; default 300. Django allows any integer; below 1
+    /// every `set` culls.
     pub max_entries: i64,
-    /// OPTIONS CULL_FREQUENCY; default 3: a full cache loses one entry in three. 0: it loses them all.
+    /// OPTIONS CULL_FREQUENCY, or `cull_frequency` beside OPTIONS, which wins; default 3: a full cache loses one entry
+    /// in three. 0: it loses them all. Never negative.
     pub cull_frequency: i64,
-    /// OPTIONS MAX_BYTES: keys, values and overhead together never exceed it. Default none.
+    /// OPTIONS MAX_BYTES: a number of bytes, or text such as `"64MB"` (10^6) or `"64MiB"` (2^20): keys, values and
+    /// overhead together never exceed it. Default none.
     pub max_bytes: Option<u64>,
     /// OPTIONS SERIALIZER, for the Rust face.
     pub serializer: SerializerKind,
@@ -116,8 +122,16 @@ pub struct RedisSettings {
     pub timeout_unit: TimeoutUnit,
     /// OPTIONS `IGNORE_EXCEPTIONS` (django-redis): a connection error is answered like a miss. Default false.
     pub ignore_exceptions: bool,
-    /// OPTIONS SERIALIZER.
+    /// OPTIONS SERIALIZER or `serializer`: a short name, or the class path that Django or django-redis has for it.
     pub serializer: SerializerKind,
+    /// OPTIONS SERIALIZER or `serializer` with the dotted path of a user's own Python class, which only the Python face
+    /// can use; [`Self::serializer`] is then without meaning.
+    pub custom_serializer: Option<String>,
+    /// OPTIONS `PICKLE_VERSION` (django-redis): the pickle protocol to write, 0 to 5; -1 in the settings is 5 here.
+    /// Default none: what the face itself writes.
+    pub pickle_protocol: Option<u8>,
+    /// OPTIONS `client_name`: the name of every connection in the server's CLIENT LIST. Default none.
+    pub client_name: Option<String>,
     /// OPTIONS ON_BAD_VALUE.
     pub on_bad_value: OnBadValue,
 }
@@ -196,7 +210,7 @@ impl fmt::Display for Address {
 }
 
 /// How a server proves who it is, and how we do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TlsSettings {
     /// `ssl_ca_certs`: PEM file of trusted certificates; default: the system's.
     pub ca_certs: Option<PathBuf>,
@@ -204,10 +218,16 @@ pub struct TlsSettings {
     pub certfile: Option<PathBuf>,
     /// `ssl_keyfile`: PEM file with our key; default: `certfile`.
     pub keyfile: Option<PathBuf>,
-    /// `ssl_cert_reqs="none"`: do not verify the server at all. Default false.
+    /// `ssl_cert_reqs` as `"none"`, null or 0: do not verify the server at all. Default false.
     pub insecure: bool,
     /// `ssl_check_hostname=False`: verify the certificate but not its name. Default true.
     pub check_hostname: bool,
+}
+
+impl Default for TlsSettings {
+    fn default() -> Self {
+        Self { ca_certs: None, certfile: None, keyfile: None, insecure: false, check_hostname: true }
+    }
 }
 
 /// A Memcached cache of one server or several.
@@ -268,6 +288,9 @@ impl Default for RedisSettings {
             timeout_unit: TimeoutUnit::default(),
             ignore_exceptions: false,
             serializer: SerializerKind::default(),
+            custom_serializer: None,
+            pickle_protocol: None,
+            client_name: None,
             on_bad_value: OnBadValue::default(),
         }
     }

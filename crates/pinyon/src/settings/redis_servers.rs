@@ -1,0 +1,75 @@
+//! The servers of a Redis cache, each with the options of its own URL.
+
+use super::backend::Redis;
+use super::fields::{Problems, Section};
+use super::location;
+use super::model::{RedisServer, RedisSettings};
+use super::node::Entry;
+use super::redis_options::{Draft, NAMES, apply};
+use super::server_list::{self, Server};
+
+const EXAMPLES: &str = "redis://127.0.0.1:6379/1, rediss://user:password@host:6379/0 or unix:///path/to.sock?db=1";
+
+/// Adds the servers of LOCATION to what OPTIONS say. What a URL says wins over OPTIONS, as in redis-py.
+pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: Draft, problems: &mut Problems<'_>) -> RedisSettings {
+    let separators: &[char] = match rules {
+        Redis::Django => &[',', ';'],
+        Redis::DjangoRedis => &[','],
+    };
+    let list = server_list::read(entry, separators, EXAMPLES, problems);
+    let mut servers = Vec::with_capacity(list.len());
+    let mut common: Option<RedisSettings> = None;
+    for server in &list {
+        let Some((parsed, settings)) = one(server, &draft, problems) else { continue };
+        servers.push(parsed);
+        if common.get_or_insert_with(|| settings.clone()) != &settings {
+            let reason = "its options are not those of the first server, and they hold for the whole cache";
+            server.wrong(problems, "Redis", reason, EXAMPLES);
+        }
+    }
+    if !servers.is_empty() && servers.iter().all(|server| server.tls.is_none()) {
+        for (label, span) in &draft.tls_options {
+            let hint = "Write rediss:// in LOCATION to encrypt, or remove the option.".to_owned();
+            problems.error(&format!("{label} is given, but no server is reached by TLS"), *span, hint);
+        }
+    }
+    let mut settings = common.unwrap_or(draft.settings);
+    settings.servers = servers;
+    settings
+}
+
+fn one(server: &Server, draft: &Draft, problems: &mut Problems<'_>) -> Option<(RedisServer, RedisSettings)> {
+    let parsed = match location::redis(&server.text) {
+        Ok(parsed) => parsed,
+        Err(reason) => {
+            server.wrong(problems, "Redis", &reason, EXAMPLES);
+            return None;
+        }
+    };
+    let given = draft;
+    let mut draft = given.clone();
+    let mut database_in_query = false;
+    let section = Section { name: "LOCATION option", owner: "a Redis URL", names: NAMES };
+    for (name, value) in parsed.query {
+        database_in_query |= name == "db";
+        apply(&Entry::new(name, value), section, &mut draft, problems);
+    }
+    if !parsed.tls && draft.tls_options.len() > given.tls_options.len() {
+        server.wrong(problems, "Redis", "its options about TLS need rediss://", EXAMPLES);
+    }
+    if given.tls.keyfile.is_none() && draft.tls.keyfile.is_some() && draft.tls.certfile.is_none() {
+        server.wrong(problems, "Redis", "'ssl_keyfile' is given without 'ssl_certfile'", EXAMPLES);
+    }
+    let database = match parsed.database {
+        Some(database) if !database_in_query => database,
+        _ => draft.database,
+    };
+    let server = RedisServer {
+        address: parsed.address,
+        database,
+        username: parsed.username.or(draft.username),
+        password: parsed.password.or(draft.password),
+        tls: parsed.tls.then_some(draft.tls),
+    };
+    Some((server, draft.settings))
+}

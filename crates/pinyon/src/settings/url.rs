@@ -1,0 +1,64 @@
+//! One cache as a URL.
+
+use super::location::{decode, memcached_servers};
+use super::node::{Entry, Node, Value};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The keys of a cache that a query may give, in any case; everything else in it is an option.
+const KEYS: [&str; 4] = ["TIMEOUT", "KEY_PREFIX", "VERSION", "KEY_FUNCTION"];
+
+/// Reads a URL into the table of one cache.
+///
+/// # Errors
+/// [`ErrorKind::Config`] for a URL whose scheme is not known or whose address cannot be read; it holds nothing of the URL
+/// but its scheme.
+pub(super) fn read(url: &str) -> Result<Node> {
+    let Some((scheme, rest)) = url.trim().split_once("://") else {
+        return Err(wrong("the text is not a URL of a cache"));
+    };
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut cache = Vec::new();
+    let mut options = Vec::new();
+    let mut left = Vec::new();
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let Some((name, value)) = ::url::form_urlencoded::parse(part.as_bytes()).next() else { continue };
+        if let Some(key) = KEYS.iter().find(|key| key.eq_ignore_ascii_case(&name)) {
+            cache.push(Entry::new(*key, key_value(key, &value)));
+        } else {
+            options.push(Entry::new(name, value.as_ref()));
+            left.push(part);
+        }
+    }
+    let (backend, location) = match scheme.to_ascii_lowercase().as_str() {
+        "memory" => ("memory", Node::from(decode(address).map_err(|reason| wrong(&reason))?)),
+        "memcached" => {
+            let servers = memcached_servers(address).map_err(|reason| wrong(&reason))?;
+            ("memcached", Node::list(servers.into_iter().map(Node::from)))
+        }
+        "redis" | "rediss" | "valkey" | "valkeys" | "unix" => {
+            // The query stays with the server, where it wins over the rest. A list, since a string would be split.
+            options.clear();
+            let query = if left.is_empty() { String::new() } else { format!("?{}", left.join("&")) };
+            ("redis", Node::list([Node::from(format!("{scheme}://{address}{query}"))]))
+        }
+        _ => return Err(wrong("the scheme of the URL is not known")),
+    };
+    cache.push(Entry::new("BACKEND", backend));
+    cache.push(Entry::new("LOCATION", location));
+    cache.push(Entry::new("OPTIONS", Value::Table(options)));
+    Ok(Node::new(Value::Table(cache)))
+}
+
+/// A version of digits is a number, as it would be in a dictionary.
+fn key_value(key: &str, value: &str) -> Node {
+    match value.parse::<i64>() {
+        Ok(number) if key == "VERSION" => Node::from(number),
+        _ => Node::from(value),
+    }
+}
+
+fn wrong(reason: &str) -> Error {
+    Error::new(ErrorKind::Config, reason).with_hint(
+        "Write memory://name, redis://host:6379/0, rediss://host, unix:///path.sock or memcached://host1:11211,host2.",
+    )
+}
