@@ -151,11 +151,7 @@ impl Backend {
             return Ok(made);
         }
         // Django's own words, as a warning or an error: that is for the class to say.
-        let text = PyString::from_encoded_object(
-            &PyBytes::new(py, &made.0),
-            Some(c"utf-8"),
-            Some(c"surrogatepass"),
-        )?;
+        let text = PyString::from_encoded_object(&PyBytes::new(py, &made.0), Some(c"utf-8"), Some(c"surrogatepass"))?;
         slf.call_method1(intern!(py, "validate_key"), (text,))?;
         Ok(made)
     }

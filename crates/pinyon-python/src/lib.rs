@@ -1,6 +1,46 @@
-//! The extension module `pinyon._pinyon`.
+//! The extension module `pinyon._pinyon`: Pinyon's Django face.
+//!
+//! The classes here come first in the class hierarchy of the backends in `pinyon.django`, so that a call goes straight into
+//! Rust; Django's `BaseCache` behind them gives what is not written here.
+
+mod backend;
+mod class_version;
+mod codec;
+mod configuration;
+mod errors;
+mod hooks;
+mod local;
+mod local_view;
+mod server;
+
 use pyo3::prelude::*;
 
-/// Pinyon's Rust core for Python.
-#[pymodule]
-mod _pinyon {}
+/// Pinyon's Rust core for Python. Use `pinyon.django`.
+#[pymodule(gil_used = false)]
+mod _pinyon {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::backend::Backend;
+    #[pymodule_export]
+    use crate::configuration::Configuration;
+    #[pymodule_export]
+    use crate::hooks::install;
+    #[pymodule_export]
+    use crate::local::LocMemCache;
+    #[pymodule_export]
+    use crate::local_view::StoreView;
+    #[pymodule_export]
+    use crate::server::{MemcachedCache, RedisCache, ServerCache};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        pinyon::net::set_interrupt_check(crate::run_signal_handlers);
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}
+
+/// Lets Python run its signal handlers while a thread waits for a server: Ctrl-C becomes a `KeyboardInterrupt`.
+fn run_signal_handlers() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    Python::attach(|py| py.check_signals()).map_err(Into::into)
+}

@@ -225,6 +225,8 @@ impl Store for RedisStore {
     fn incr(&self, key: &str, delta: i64) -> Result<Option<Integer>> {
         let mut answer = self.run(&Command::Incr(key, delta, false))?;
         if command::wants_script(answer.replies()) {
+            // Gives its connection back before the next one is asked for.
+            drop(answer);
             answer = self.run(&Command::Incr(key, delta, true))?;
         }
         answer.judge(|replies| {

@@ -130,8 +130,6 @@ pub struct RedisSettings {
     /// OPTIONS `PICKLE_VERSION` (django-redis): the pickle protocol to write, 0 to 5; -1 in the settings is 5 here.
     /// Default none: what the face itself writes.
     pub pickle_protocol: Option<u8>,
-    /// OPTIONS `client_name`: the name of every connection in the server's CLIENT LIST. Default none.
-    pub client_name: Option<String>,
     /// OPTIONS ON_BAD_VALUE.
     pub on_bad_value: OnBadValue,
 }
@@ -290,7 +288,6 @@ impl Default for RedisSettings {
             serializer: SerializerKind::default(),
             custom_serializer: None,
             pickle_protocol: None,
-            client_name: None,
             on_bad_value: OnBadValue::default(),
         }
     }

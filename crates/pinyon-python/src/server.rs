@@ -1,0 +1,418 @@
+//! `RedisCache` and `MemcachedCache`: one implementation over two stores.
+//!
+//! The lock on the interpreter is released while a server is asked, and taken again to make the value out of the read buffer,
+//! where it was copied once.
+
+use crate::backend::{Backend, MadeKey, TimeoutArgument};
+use crate::codec::Encoded;
+use crate::configuration::{Configuration, Counters};
+use crate::errors::{key_not_found, raise};
+use crate::local::{items, make_keys, seconds_left};
+use pinyon::memcached::{self, MemcachedStore};
+use pinyon::redis::{self, RedisStore};
+use pinyon::settings::BackendSettings;
+use pinyon::{Error, Expiry, Integer, Item, Store, Timeout};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A cache on servers.
+#[pyclass(extends = Backend, subclass, frozen, module = "pinyon._pinyon")]
+#[derive(Debug)]
+pub(crate) struct ServerCache {
+    open: OnceLock<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    configuration: Py<Configuration>,
+    store: Servers,
+    ignore_exceptions: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Servers {
+    Redis(Arc<RedisStore>),
+    Memcached(Arc<MemcachedStore>),
+}
+
+enum Fetched {
+    Redis(redis::Fetched),
+    Memcached(memcached::Fetched),
+}
+
+enum FetchedMany {
+    Redis(redis::FetchedMany),
+    Memcached(memcached::FetchedMany),
+}
+
+impl Servers {
+    fn store(&self) -> &dyn Store {
+        match self {
+            Self::Redis(store) => &**store,
+            Self::Memcached(store) => &**store,
+        }
+    }
+
+    fn fetch(&self, key: &str) -> pinyon::Result<Fetched> {
+        match self {
+            Self::Redis(store) => store.fetch(key).map(Fetched::Redis),
+            Self::Memcached(store) => store.fetch(key).map(Fetched::Memcached),
+        }
+    }
+
+    fn fetch_many(&self, keys: &[&str]) -> pinyon::Result<FetchedMany> {
+        match self {
+            Self::Redis(store) => store.fetch_many(keys).map(FetchedMany::Redis),
+            Self::Memcached(store) => store.fetch_many(keys).map(FetchedMany::Memcached),
+        }
+    }
+
+    fn open_connections(&self) -> usize {
+        match self {
+            Self::Redis(store) => store.open_connections(),
+            Self::Memcached(store) => store.open_connections(),
+        }
+    }
+}
+
+impl Fetched {
+    fn item(&self) -> Option<Item<'_>> {
+        match self {
+            Self::Redis(fetched) => fetched.item(),
+            Self::Memcached(fetched) => fetched.item(),
+        }
+    }
+}
+
+impl FetchedMany {
+    fn visit(&self, visit: impl FnMut(usize, Item<'_>)) {
+        match self {
+            Self::Redis(fetched) => fetched.visit(visit),
+            Self::Memcached(fetched) => fetched.visit(visit),
+        }
+    }
+}
+
+impl ServerCache {
+    fn open(&self) -> PyResult<&Open> {
+        self.open.get().ok_or_else(|| PyRuntimeError::new_err("the cache was not initialised"))
+    }
+
+    /// Runs `ask` without the lock on the interpreter. A connection error is `ignored` if the settings say so.
+    fn run<R: Send>(
+        slf: &Bound<'_, Self>,
+        ignored: R,
+        ask: impl FnOnce(&Servers) -> pinyon::Result<R> + Send,
+    ) -> PyResult<R> {
+        let open = slf.get().open()?;
+        match slf.py().detach(|| ask(&open.store)) {
+            Ok(result) => Ok(result),
+            Err(error) => open.failed(slf, error).map(|()| ignored),
+        }
+    }
+
+    fn expiry(slf: &Bound<'_, Self>, timeout: &TimeoutArgument<'_>) -> PyResult<Expiry> {
+        let read = match slf.get().open()?.store {
+            Servers::Redis(_) => from_seconds,
+            Servers::Memcached(_) => from_exptime,
+        };
+        Backend::expiry(slf.as_super(), timeout, read)
+    }
+
+    fn encode<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Encoded<'py>> {
+        slf.get().open()?.configuration.get().codec.encode(value)
+    }
+}
+
+impl Open {
+    fn failed(&self, slf: &Bound<'_, ServerCache>, error: Error) -> PyResult<()> {
+        self.counters().errors.fetch_add(1, Ordering::Relaxed);
+        let ignored = self.ignore_exceptions && error.is_connection();
+        if ignored { Ok(()) } else { Err(raise(slf.as_super(), error)) }
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.configuration.get().counters
+    }
+
+    /// The Python value; `None` for one that cannot be read.
+    fn decode<'py>(&self, py: Python<'py>, key: &MadeKey, item: Item<'_>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let configuration = self.configuration.get();
+        match configuration.codec.decode(py, item) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => configuration.bad_value(py, key.bytes(), error).map(|()| None),
+        }
+    }
+}
+
+/// Django's form for Redis: seconds, or none.
+fn from_seconds(seconds: Option<f64>) -> Expiry {
+    seconds.map_or(Expiry::Never, |seconds| Timeout::secs_f64(seconds).resolve(Expiry::Never))
+}
+
+/// Django's form for Memcached: 0 never, negative at once, up to 30 days relative, beyond that Unix time.
+fn from_exptime(exptime: Option<f64>) -> Expiry {
+    let exptime = exptime.unwrap_or(0.0);
+    if exptime == 0.0 {
+        return Expiry::Never;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let relative = if exptime > 2_592_000.0 { exptime - now } else { exptime };
+    Timeout::secs_f64(relative).resolve(Expiry::Never)
+}
+
+#[pymethods]
+impl ServerCache {
+    fn _configure(&self, configuration: Py<Configuration>) -> PyResult<()> {
+        let (store, ignore_exceptions) = match &configuration.get().settings {
+            BackendSettings::Redis(settings) => {
+                (Servers::Redis(RedisStore::shared(settings)), settings.ignore_exceptions)
+            }
+            BackendSettings::Memcached(settings) => {
+                (Servers::Memcached(MemcachedStore::shared(settings)), settings.ignore_exceptions)
+            }
+            BackendSettings::Memory(_) => return Err(PyTypeError::new_err("settings of another backend")),
+        };
+        let _ = self.open.set(Open { configuration, store, ignore_exceptions });
+        Ok(())
+    }
+
+    #[pyo3(signature = (key, default=None, version=None))]
+    fn get<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+        version: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let made = Backend::make_key(slf.as_super(), key, version)?;
+        let text = made.text()?;
+        let open = slf.get().open()?;
+        let fetched = Self::run(slf, None, |store| store.fetch(text).map(Some))?;
+        let value = match fetched.as_ref().and_then(Fetched::item) {
+            Some(item) => open.decode(py, &made, item)?,
+            None => None,
+        };
+        open.counters().found(u64::from(value.is_some()), u64::from(value.is_none()));
+        Ok(value.or(default).unwrap_or_else(|| py.None().into_bound(py)))
+    }
+
+    #[pyo3(signature = (key, value, timeout=TimeoutArgument::NotGiven, version=None))]
+    fn set(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        timeout: TimeoutArgument<'_>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let made = Backend::make_key(slf.as_super(), key, version)?;
+        let (text, expiry) = (made.text()?, Self::expiry(slf, &timeout)?);
+        let encoded = Self::encode(slf, value)?;
+        let item = encoded.item()?;
+        Self::run(slf, false, |store| store.store().set(text, item, expiry)).map(drop)
+    }
+
+    #[pyo3(signature = (key, value, timeout=TimeoutArgument::NotGiven, version=None))]
+    fn add(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        timeout: TimeoutArgument<'_>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let made = Backend::make_key(slf.as_super(), key, version)?;
+        let (text, expiry) = (made.text()?, Self::expiry(slf, &timeout)?);
+        let encoded = Self::encode(slf, value)?;
+        let item = encoded.item()?;
+        Self::run(slf, false, |store| store.store().add(text, item, expiry))
+    }
+
+    #[pyo3(signature = (key, timeout=TimeoutArgument::NotGiven, version=None))]
+    fn touch(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        timeout: TimeoutArgument<'_>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let made = Backend::make_key(slf.as_super(), key, version)?;
+        let (text, expiry) = (made.text()?, Self::expiry(slf, &timeout)?);
+        Self::run(slf, false, |store| store.store().touch(text, expiry))
+    }
+
+    #[pyo3(signature = (key, version=None))]
+    fn delete(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let made = Backend::make_key(slf.as_super(), key, version)?;
+        let text = made.text()?;
+        Self::run(slf, false, |store| store.store().delete(text))
+    }
+
+    #[pyo3(signature = (key, version=None))]
+    fn has_key(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let made = Backend::make_key(slf.as_super(), key, version)?;
+        let text = made.text()?;
+        Self::run(slf, false, |store| store.store().has(text))
+    }
+
+    #[pyo3(signature = (key, delta=1, version=None))]
+    fn incr<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        delta: i64,
+        version: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let made = Backend::make_key(slf.as_super(), key, version)?;
+        let text = made.text()?;
+        // Ignored: None, as with django-redis.
+        let Some(result) = Self::run(slf, None, |store| store.store().incr(text, delta).map(Some))? else {
+            return Ok(py.None().into_bound(py));
+        };
+        match result {
+            Some(Integer::Small(number)) => Ok(number.into_pyobject(py)?.into_any()),
+            Some(Integer::Big(number)) => Ok(number.into_pyobject(py)?.into_any()),
+            None => {
+                let full_stop = matches!(slf.get().open()?.store, Servers::Redis(_));
+                Err(key_not_found(made.bytes(), full_stop))
+            }
+        }
+    }
+
+    #[pyo3(signature = (keys, version=None))]
+    fn get_many<'py>(
+        slf: &Bound<'py, Self>,
+        keys: &Bound<'py, PyAny>,
+        version: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let py = slf.py();
+        let (names, made) = make_keys(slf.as_super(), keys, version)?;
+        let texts = made.iter().map(MadeKey::text).collect::<PyResult<Vec<_>>>()?;
+        let open = slf.get().open()?;
+        let found = PyDict::new(py);
+        let fetched = Self::run(slf, None, |store| store.fetch_many(&texts).map(Some))?;
+        let mut outcome = Ok(());
+        if let Some(fetched) = fetched {
+            fetched.visit(|index, item| {
+                if outcome.is_ok() {
+                    outcome = open.decode(py, &made[index], item).and_then(|value| match value {
+                        Some(value) => found.set_item(&names[index], value),
+                        None => Ok(()),
+                    });
+                }
+            });
+        }
+        outcome?;
+        let hits = found.len() as u64;
+        open.counters().found(hits, (names.len() as u64).saturating_sub(hits));
+        Ok(found)
+    }
+
+    #[pyo3(signature = (data, timeout=TimeoutArgument::NotGiven, version=None))]
+    fn set_many<'py>(
+        slf: &Bound<'py, Self>,
+        data: &Bound<'py, PyAny>,
+        timeout: TimeoutArgument<'py>,
+        version: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        let data = items(data)?;
+        let expiry = Self::expiry(slf, &timeout)?;
+        let (mut made, mut encoded) = (Vec::with_capacity(data.len()), Vec::with_capacity(data.len()));
+        for (key, value) in &data {
+            made.push(Backend::make_key(slf.as_super(), key, version)?);
+            encoded.push(Self::encode(slf, value)?);
+        }
+        let mut pairs = Vec::with_capacity(data.len());
+        for (key, value) in made.iter().zip(&encoded) {
+            pairs.push((key.text()?, value.item()?));
+        }
+        let all = (0..data.len()).collect();
+        let failed = Self::run(slf, all, |store| store.store().set_many(&pairs, expiry))?;
+        PyList::new(py, failed.into_iter().map(|index| &data[index].0))
+    }
+
+    #[pyo3(signature = (keys, version=None))]
+    fn delete_many(slf: &Bound<'_, Self>, keys: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let (_, made) = make_keys(slf.as_super(), keys, version)?;
+        let texts = made.iter().map(MadeKey::text).collect::<PyResult<Vec<_>>>()?;
+        Self::run(slf, (), |store| store.store().delete_many(&texts))
+    }
+
+    /// Empties the whole store, other applications' entries in it too, as Django does. True for Redis.
+    fn clear(slf: &Bound<'_, Self>) -> PyResult<Option<bool>> {
+        Self::run(slf, (), |store| store.store().clear())?;
+        Ok(matches!(slf.get().open()?.store, Servers::Redis(_)).then_some(true))
+    }
+
+    /// Seconds that the entry has left; None if it does not expire, 0 if there is none.
+    #[pyo3(signature = (key, version=None))]
+    fn ttl<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        version: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<u64>> {
+        let made = Backend::make_key(slf.as_super(), key, version)?;
+        let text = made.text()?;
+        Self::run(slf, pinyon::Ttl::Missing, |store| store.store().ttl(text)).map(seconds_left)
+    }
+
+    /// What the caches of these settings have done in this process.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let open = self.open()?;
+        let counters = open.counters();
+        let stats = PyDict::new(py);
+        for (name, counter) in [
+            ("hits", &counters.hits),
+            ("misses", &counters.misses),
+            ("bad_values", &counters.bad_values),
+            ("errors", &counters.errors),
+        ] {
+            stats.set_item(name, counter.load(Ordering::Relaxed))?;
+        }
+        stats.set_item("connections", open.store.open_connections())?;
+        Ok(stats)
+    }
+}
+
+/// Redis and Valkey.
+#[pyclass(extends = ServerCache, subclass, frozen, module = "pinyon._pinyon")]
+#[derive(Debug)]
+pub(crate) struct RedisCache;
+
+#[pymethods]
+impl RedisCache {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(
+        py: Python<'_>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Backend::new(py))
+            .add_subclass(ServerCache { open: OnceLock::new() })
+            .add_subclass(Self)
+    }
+}
+
+/// Memcached.
+#[pyclass(extends = ServerCache, subclass, frozen, module = "pinyon._pinyon")]
+#[derive(Debug)]
+pub(crate) struct MemcachedCache;
+
+#[pymethods]
+impl MemcachedCache {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(
+        py: Python<'_>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Backend::new(py))
+            .add_subclass(ServerCache { open: OnceLock::new() })
+            .add_subclass(Self)
+    }
+}

@@ -1,0 +1,158 @@
+"""What the backends have in common on the Python side: making one, its alias, and Django's thread-wrapped async methods."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.cache.backends.base import (
+    DEFAULT_TIMEOUT,
+    MEMCACHE_MAX_KEY_LENGTH,
+    BaseCache,
+    InvalidCacheKey,
+    default_key_func,
+    memcache_key_warnings,
+)
+
+from pinyon import _pinyon
+
+logger = logging.getLogger("pinyon")
+
+#: Methods that Rust stands in for. Replacing one on an object, which ``mock.patch.object`` does, is noticed here; replacing
+#: one on a class is noticed in Rust.
+STAND_INS = frozenset(
+    {"make_key", "validate_key", "make_and_validate_key", "get_backend_timeout", "get", "set", "delete"}
+)
+
+#: Settings that have been read, by what they say. A backend is made per thread and per asyncio task: that must be cheap.
+_configurations: dict[Any, _pinyon.Configuration] = {}
+
+
+class Backend(BaseCache):
+    """The Python half of every backend. The Rust class stands before it in the class hierarchy."""
+
+    #: What an error of the settings calls the backend.
+    _backend_path: str
+
+    def __init__(self, location: Any, params: dict[str, Any]) -> None:
+        # Read first: a wrong value shall be named, not fall back to a default in BaseCache.
+        configuration = self._read(location, params)
+        self._params = params
+        self._location = location
+        super().__init__(params)
+        self._configure(configuration)
+
+    def _read(self, location: Any, params: dict[str, Any]) -> _pinyon.Configuration:
+        key = (self._backend_path, repr(location), repr(params))
+        configuration = _configurations.get(key)
+        if configuration is None:
+            alias = find_alias(location, params) or "?"
+            configuration = _pinyon.Configuration(alias, self._backend_path, location, params)
+            for warning in configuration.warnings:
+                logger.warning("%s", warning)
+            _configurations[key] = configuration
+        return configuration
+
+    def _alias(self) -> str | None:
+        """The alias that the settings give this cache, for messages."""
+        return find_alias(self._location, self._params)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in STAND_INS:
+            self._note_patched()
+        super().__setattr__(name, value)
+
+    # Django 6.1 looks at `self.get_many.__func__` in these, which a method in Rust has not; and before 6.1 they make one
+    # thread hop a key.
+
+    async def aget_many(self, keys: Any, version: Any = None) -> Any:
+        return await sync_to_async(self.get_many, thread_sensitive=True)(keys, version)
+
+    async def aset_many(self, data: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Any:
+        return await sync_to_async(self.set_many, thread_sensitive=True)(data, timeout, version)
+
+    async def adelete_many(self, keys: Any, version: Any = None) -> Any:
+        return await sync_to_async(self.delete_many, thread_sensitive=True)(keys, version)
+
+    async def aget_or_set(self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Any:
+        return await sync_to_async(self.get_or_set, thread_sensitive=True)(key, default, timeout, version)
+
+    async def ahas_key(self, key: Any, version: Any = None) -> Any:
+        return await sync_to_async(self.has_key, thread_sensitive=True)(key, version)
+
+    async def aincr(self, key: Any, delta: Any = 1, version: Any = None) -> Any:
+        return await sync_to_async(self.incr, thread_sensitive=True)(key, delta, version)
+
+    async def adecr(self, key: Any, delta: Any = 1, version: Any = None) -> Any:
+        return await sync_to_async(self.decr, thread_sensitive=True)(key, delta, version)
+
+    async def aincr_version(self, key: Any, delta: Any = 1, version: Any = None) -> Any:
+        return await sync_to_async(self.incr_version, thread_sensitive=True)(key, delta, version)
+
+    async def adecr_version(self, key: Any, delta: Any = 1, version: Any = None) -> Any:
+        return await sync_to_async(self.decr_version, thread_sensitive=True)(key, delta, version)
+
+
+def find_alias(location: Any, params: dict[str, Any]) -> str | None:
+    """Return the alias of ``settings.CACHES`` that has these settings; several, joined by " or ", if they are the same.
+
+    Django does not tell a backend its alias, and sites ask for it in every error. ``params`` is the dictionary that Django
+    passes: the alias's own without BACKEND and LOCATION.
+    """
+    from django.core.cache import caches
+
+    def fits(settings: dict[str, Any]) -> bool:
+        rest = {key: value for key, value in settings.items() if key not in ("BACKEND", "LOCATION")}
+        return bool((settings.get("LOCATION") or "") == (location or "") and rest == params)
+
+    try:
+        found = [alias for alias, settings in caches.settings.items() if fits(settings)]
+    except Exception:  # the settings may be what is wrong
+        return None
+    return "' or '".join(found) or None
+
+
+def redis_timeout(self: BaseCache, timeout: Any = DEFAULT_TIMEOUT) -> int | None:
+    """Return whole seconds, 0 for "expired already", or None for "never", as Django's ``RedisCache`` does."""
+    if timeout == DEFAULT_TIMEOUT:
+        timeout = self.default_timeout
+    return None if timeout is None else max(0, int(timeout))
+
+
+def memcached_timeout(self: BaseCache, timeout: Any = DEFAULT_TIMEOUT) -> int:
+    """Return Memcached's ``exptime``, as Django does: 0 never, -1 at once, beyond 30 days a moment in Unix time."""
+    if timeout == DEFAULT_TIMEOUT:
+        timeout = self.default_timeout
+    if timeout is None:
+        return 0
+    if int(timeout) == 0:
+        return -1
+    if timeout > 2_592_000:
+        timeout += int(time.time())
+    return int(timeout)
+
+
+def validate_memcached_key(self: BaseCache, key: str) -> None:
+    """Raise ``InvalidCacheKey`` for a made key that Memcached does not take; it counts bytes, and Django characters."""
+    for warning in memcache_key_warnings(key):
+        raise InvalidCacheKey(warning)
+    if len(key.encode("utf-8", "surrogatepass")) > MEMCACHE_MAX_KEY_LENGTH:
+        raise InvalidCacheKey(
+            f"Cache key will cause errors if used with memcached: {key!r} "
+            f"(longer than {MEMCACHE_MAX_KEY_LENGTH} bytes in UTF-8)"
+        )
+
+
+_pinyon.install(
+    DEFAULT_TIMEOUT,
+    default_key_func,
+    [
+        ("make_key", [BaseCache.make_key]),
+        ("make_and_validate_key", [BaseCache.make_and_validate_key]),
+        ("validate_key", [BaseCache.validate_key, validate_memcached_key]),
+        ("get_backend_timeout", [BaseCache.get_backend_timeout, redis_timeout, memcached_timeout]),
+        *((name, [getattr(_pinyon.LocMemCache, name)]) for name in ("get", "set", "delete")),
+    ],
+)

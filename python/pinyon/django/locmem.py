@@ -1,0 +1,16 @@
+"""Process memory."""
+
+from __future__ import annotations
+
+from pinyon import _pinyon
+from pinyon.django.base import Backend
+
+
+class LocMemCache(_pinyon.LocMemCache, Backend):
+    """Stands in for ``django.core.cache.backends.locmem.LocMemCache``.
+
+    LOCATION names the store, which all caches of one name share in the process. OPTIONS: MAX_ENTRIES (300),
+    CULL_FREQUENCY (3), MAX_BYTES (none), ON_BAD_VALUE ("miss").
+    """
+
+    _backend_path = "pinyon.django.LocMemCache"
