@@ -162,7 +162,7 @@ class RedisServer(Server):
             command += ["--requirepass", self.password]
         if self.acl_user:
             name, password = self.acl_user
-            command += ["--user", f"{name} on >{password} ~* &* +@all"]
+            command += ["--user", name, "on", f">{password}", "~*", "&*", "+@all"]
         if self.unix_path:
             command += ["--unixsocket", self.unix_path]
         if self.certificates:
