@@ -24,3 +24,21 @@ OTHERS = {
     "django_redis": "django_redis.cache.RedisCache",
     "pylibmc": "django.core.cache.backends.memcached.PyLibMCCache",
 }
+
+# How long one operation may take, in each backend's own words.
+LIMITS = {
+    "redis": lambda seconds: {"socket_timeout": seconds, "socket_connect_timeout": seconds},
+    "memcached": lambda seconds: {"timeout": seconds, "connect_timeout": seconds},
+}
+
+
+def error(kind):
+    """The exceptions to expect: Pinyon's `kind`, or whatever the replaced clients raise."""
+    if FACE == "pinyon":
+        import pinyon
+
+        return getattr(pinyon, kind)
+    import pymemcache.exceptions
+    import redis.exceptions
+
+    return (redis.exceptions.RedisError, pymemcache.exceptions.MemcacheError, OSError)

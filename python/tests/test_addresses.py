@@ -93,7 +93,8 @@ def test_replicas_answer_the_reads(configure):
             assert cache.get("key") == "value"
             assert cache.get_many(["key", "other"]) == {"key": "value"}
             assert cache.has_key("key")
-        assert cache.incr(cache.set("n", 1) or "n") == 2
+        cache.set("n", 1)
+        assert cache.incr("n") == 2
         with primary.client() as client:
             assert client.get(":1:n") == b"2"
 

@@ -23,12 +23,8 @@ def test_it_is_a_base_cache(cache):
 
 @pytest.mark.pinyon_only
 def test_the_rust_class_comes_first(name):
-    backend = import_string(BACKENDS[name])
-    assert backend.__mro__[1].__module__.startswith("pinyon._pinyon") or (
-        backend.__mro__[2].__module__.startswith("pinyon._pinyon")
-    )
-    order = [cls.__module__ for cls in backend.__mro__]
-    assert order.index("pinyon._pinyon") < order.index("django.core.cache.backends.base")
+    order = [cls.__module__ for cls in import_string(BACKENDS[name]).__mro__]
+    assert order.index("pinyon._pinyon") < order.index(BaseCache.__module__)
 
 
 @pytest.mark.parametrize("stored", [None, False, 0, "", b"", [], {}])
@@ -78,7 +74,6 @@ def test_mutable_values_are_copies(cache):
 
 @pytest.mark.parametrize("store", ["set", "add", "set_many", "get_or_set"])
 def test_pickling_errors_propagate(cache, store):
-    cache.set("key", "old") if store in ("set", "set_many") else None
     with pytest.raises(pickle.PicklingError, match="does not travel"):
         if store == "set_many":
             cache.set_many({"key": Unpicklable()})

@@ -34,7 +34,7 @@ def test_stores_are_shared_by_name(configure):
     assert caches["named"].get("key") is None
 
 
-@pytest.mark.parametrize(("frequency", "left"), [(3, 29), (2, 24), (1, 19), (0, 19)])
+@pytest.mark.parametrize(("frequency", "left"), [(3, 29), (2, 19), (1, 19), (0, 19)])
 def test_culling_leaves_djangos_numbers(memory, frequency, left):
     assert len(filled(memory(MAX_ENTRIES=30, CULL_FREQUENCY=frequency), 49)) == left
 
@@ -76,8 +76,13 @@ def test_max_entries_can_change_at_run_time(memory):
     cache.set("newer", 1)
     assert cache.get("newer") == 1
     cache._max_entries = 1000
+    cache.clear()
+    assert len(filled(cache, 100)) == 100
+    cache._max_entries = 100
     cache._cull_frequency = 0
-    assert len(filled(cache, 100, start=1000)) >= 100
+    cache.set("last", 1)
+    assert cache.has_key("last")
+    assert not any(cache.has_key(f"k{number}") for number in range(100))
 
 
 def test_max_entries_belongs_to_the_alias_not_to_the_store(params, configure):

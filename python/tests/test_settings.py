@@ -93,7 +93,7 @@ def test_accelerate_follows_the_four_steps_of_a_site(redis_server, memcached_ser
     alive = configure(accelerate(caches))
     alive["default"].set("step", 1)
     assert alive["default"].get("step") == 1
-    assert type(alive["default"]) is LocMemCache
+    assert isinstance(alive["default"], LocMemCache)
 
     caches["redis_cache"] = {"BACKEND": OTHERS["django_redis"], "LOCATION": f"{redis_server.url}/1"}
     alive = configure(accelerate(caches))
