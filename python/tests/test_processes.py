@@ -184,8 +184,6 @@ def test_forking_while_other_threads_are_busy(forking):
 
 @pytest.mark.slow
 def test_gunicorn_with_preload(params, redis_server, memcached_server, tmp_path):
-    if FACE == "incumbent":
-        pytest.skip("pymemcache shares its sockets with a forked child")
     setting = {name: params(name) for name in BACKENDS}
     setting["default"] = setting["memory"]
     port = free_port()
@@ -268,6 +266,8 @@ def caller(name, params):
 
 @SERVED
 def test_ctrl_c_ends_a_blocked_call(name, caller, request):
+    if FACE == "incumbent" and name == "memcached":
+        pytest.skip("pymemcache keeps the interrupted connection and trips over the late answer")
     server = request.getfixturevalue(f"{name}_server")
     caller.expect("ready")
     with server.paused():
