@@ -30,7 +30,7 @@ for name in NAMES:
 
 
 def index(request):
-    return JsonResponse({"totals": {name: caches[name].get("total") for name in NAMES}})
+    return JsonResponse({"pid": os.getpid(), "totals": {name: caches[name].get("total") for name in NAMES}})
 
 
 def count(request):

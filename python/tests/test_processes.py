@@ -190,6 +190,7 @@ def test_gunicorn_with_preload(params, redis_server, memcached_server, tmp_path)
     command = [sys.executable, "-m", "gunicorn", "--preload", "--workers", "2", "--threads", "4"]
     command += ["--worker-class", "gthread", "--bind", f"{HOST}:{port}", "--chdir", str(HERE), "site_app:application"]
     environment = {**os.environ, "SITE_CACHES": json.dumps(setting)}
+    connected = redis_server.connections()
     with open(tmp_path / "log", "wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
@@ -208,18 +209,19 @@ def test_gunicorn_with_preload(params, redis_server, memcached_server, tmp_path)
         wait_until(up, "gunicorn")
         before = ask("/")
         with ThreadPoolExecutor(8) as pool:
+            wait_until(lambda: len({a["pid"] for a in pool.map(ask, ["/"] * 8)}) == 2, "both workers to answer")
             answers = list(pool.map(lambda _: ask("/count"), range(200)))
         assert all(answer["fine"] for answer in answers)
         assert process.pid not in {answer["pid"] for answer in answers}
-        assert len({answer["pid"] for answer in answers}) == 2, "only one worker answered"
         after = ask("/")
         for name in "redis", "memcached":
             assert after["totals"][name] - before["totals"][name] == 200
             # What the master stored before it forked is seen by all.
             assert all(answer["preloaded"][name] == ["by the master"] for answer in answers)
         assert all(answer["preloaded"]["memory"] == ["by the master"] for answer in answers)
-        # One connection of the master, and at most one a thread.
-        assert redis_server.connections() <= 1 + 2 * 4 + 1
+        if FACE == "pinyon":
+            # One of the master, and at most one for each thread that was ever busy at once.
+            assert redis_server.connections() - connected <= 1 + 2 * 4
     finally:
         process.terminate()
         process.wait(PATIENCE)
