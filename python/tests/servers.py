@@ -136,9 +136,7 @@ class RedisServer(Server):
 
     program = "redis-server"
 
-    def __init__(
-        self, *options, password=None, acl_user=None, unix=False, certificates=None, replica_of=None
-    ):
+    def __init__(self, *options, password=None, acl_user=None, unix=False, certificates=None, replica_of=None):
         super().__init__(*options)
         self.password = password
         self.acl_user = acl_user

@@ -124,8 +124,9 @@ def test_expiry_is_the_same_whoever_writes(pair, timeout, request):
         if timeout is None:
             assert found is expected is None
         else:
-            # The servers' clocks tick between the two writes; django-redis keeps the fraction.
-            assert expected - 30 < found < int(timeout) + 0.001
+            # The clock ticks between the two writes, django-redis keeps the fraction, and memcached's own clock of
+            # whole seconds may lag behind by one.
+            assert expected - 30 < found < int(timeout) + (0.001 if kind == "redis" else 2)
 
 
 def test_the_default_timeout_is_300_seconds(pair, request):
