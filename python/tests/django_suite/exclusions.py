@@ -1,0 +1,66 @@
+"""The tests that cannot apply to Pinyon, each with its reason.
+
+Keys are `<TestCase class>.<method>`. Nothing else may fail, err or skip; an entry that names no loaded test
+is an error too, so that the lists cannot outlive their reason.
+"""
+
+import django
+
+_CULL = "the server evicts by itself; Django's tests skip culling on this backend"
+_NO_CLIENT = "looks at the redis-py client inside Django's backend; Pinyon has none"
+_NO_LIBRARY = "looks at the pymemcache client inside Django's backend; Pinyon has none"
+_EXPIRE_INFO = "reads LocMemCache's private _expire_info; a server keeps the expiry itself"
+
+# What Django itself skips, also on its own backends.
+SKIPPED_BY_DJANGO = {
+    "locmem": {},
+    "redis": {
+        "RedisCacheTests.test_cull": _CULL,
+        "RedisCacheTests.test_zero_cull": _CULL,
+        "RedisCacheTests.test_cull_delete_when_store_empty": _CULL,
+    },
+    "memcached": {
+        "PyMemcacheCacheTests.test_cull": _CULL,
+        "PyMemcacheCacheTests.test_zero_cull": _CULL,
+        "PyMemcacheCacheTests.test_cull_delete_when_store_empty": _CULL,
+    },
+}
+
+# What no class can do on this backend; not run.
+IMPOSSIBLE = {
+    "locmem": {},
+    "redis": {
+        "DefaultNonExpiringCacheKeyTests.test_caches_with_unset_timeout_set_expiring_key": _EXPIRE_INFO,
+        "DefaultNonExpiringCacheKeyTests.test_caches_set_with_timeout_as_none_set_non_expiring_key": _EXPIRE_INFO,
+    },
+    "memcached": {
+        "DefaultNonExpiringCacheKeyTests.test_caches_with_unset_timeout_set_expiring_key": _EXPIRE_INFO,
+        "DefaultNonExpiringCacheKeyTests.test_caches_set_with_timeout_as_none_set_non_expiring_key": _EXPIRE_INFO,
+        "DefaultNonExpiringCacheKeyTests.test_caches_set_with_timeout_as_none_has_correct_default_timeout": (
+            "expects None where Django's memcached backends answer 0, the protocol's word for never"
+        ),
+        "CustomCacheKeyValidationTests.test_custom_key_validation": "a key of 300 bytes with blanks: the protocol has none",
+    },
+}
+
+# What only Pinyon excludes.
+EXCLUSIONS = {
+    "locmem": {},
+    "redis": {
+        "RedisCacheTests.test_incr_write_connection": _NO_CLIENT,
+        "RedisCacheTests.test_cache_client_class": _NO_CLIENT,
+        "RedisCacheTests.test_get_connection_pool_index": _NO_CLIENT,
+        "RedisCacheTests.test_get_connection_pool": _NO_CLIENT,
+        "RedisCacheTests.test_get_client": _NO_CLIENT,
+        "RedisCacheTests.test_serializer_dumps": _NO_CLIENT,
+        "RedisCacheTests.test_redis_pool_options": _NO_CLIENT,
+    },
+    "memcached": {
+        "PyMemcacheCacheTests.test_close": "expects the connections to close with each request; Pinyon keeps them",
+        "PyMemcacheCacheTests.test_set_many_returns_failing_keys": _NO_LIBRARY,
+        "PyMemcacheCacheTests.test_pymemcache_highest_pickle_version": _NO_LIBRARY,
+        "PyMemcacheCacheTests.test_pymemcache_options": _NO_LIBRARY,
+    },
+}
+if django.VERSION >= (6, 1):
+    EXCLUSIONS["redis"]["RedisCacheTests.test_client_driver_info"] = _NO_CLIENT

@@ -1,0 +1,179 @@
+"""Run Django's own cache tests on one backend.
+
+    python python/tests/django_suite/run.py --backend locmem|redis|memcached [--class PATH] [NAME ...]
+
+The tests of the installed Django version are taken from its source distribution. Servers are started here.
+`--class` puts any other backend class under test; with the built-in one this proves the runner itself:
+
+    ... run.py --backend redis --class django.core.cache.backends.redis.RedisCache
+
+NAME picks tests whose id contains it. Exit status 1: a failure, an error, or a skip that is not in the lists of
+exclusions.py.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import unittest
+import warnings
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[0] = str(HERE.parent)
+
+from django_suite import exclusions, source  # noqa: E402
+from django_suite.substitution import BUILTIN, PINYON, Substitution  # noqa: E402
+from servers import MemcachedServer, RedisServer  # noqa: E402
+
+# Run with every backend in the place of LocMemCache.
+COMMON = [
+    "cache.tests.CacheUtils",
+    "cache.tests.PrefixedCacheUtils",
+    "cache.tests.CacheHEADTest",
+    "cache.tests.CacheI18nTest",
+    "cache.tests.PrefixedCacheI18nTest",
+    "cache.tests.CacheMiddlewareTest",
+    "cache.tests.TestWithTemplateResponse",
+    "cache.tests.TestMakeTemplateFragmentKey",
+    "cache.tests.CacheHandlerTest",
+    "cache.tests.CustomCacheKeyValidationTests",
+    "cache.tests.CacheClosingTests",
+    "cache.tests.DefaultNonExpiringCacheKeyTests",
+    "cache.tests_async.AsyncDummyCacheTests",
+    "template_tests.syntax_tests.test_cache",
+    "sessions_tests.tests.CacheSessionTests",
+    "sessions_tests.tests.CacheDBSessionTests",
+    "sessions_tests.tests.CacheDBSessionWithTimeZoneTests",
+]
+OWN = {
+    "locmem": ["cache.tests.LocMemCacheTests"],
+    "redis": ["cache.tests.RedisCacheTests"],
+    "memcached": ["cache.tests.PyMemcacheCacheTests"],
+}
+
+
+@contextlib.contextmanager
+def places(backend):
+    """Separate LOCATIONs for the backend; the first is the default one. None for process memory."""
+    with contextlib.ExitStack() as stack:
+        if backend == "redis":
+            server = stack.enter_context(RedisServer())
+            # The first names no database: in a URL it would win over the OPTIONS that one test sets.
+            yield [server.url, *(f"{server.url}/{database}" for database in range(1, 8))]
+        elif backend == "memcached":
+            yield [stack.enter_context(MemcachedServer()).address for _ in range(5)]
+        else:
+            yield None
+
+
+def configure(backend, path, locations):
+    """Django with its own test packages, and `path` in the place of its backends."""
+    tests = str(source.tests_directory())
+    sys.path.insert(0, tests)
+    os.chdir(tests)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "django_suite.suite_settings"
+    os.environ["RUNNING_DJANGOS_TEST_SUITE"] = "true"
+    # As Django's own runner: careless use of a resource or an invalid key is an error.
+    warnings.simplefilter("error", ResourceWarning)
+    warnings.simplefilter("error", RuntimeWarning)
+
+    from django.conf import settings
+
+    default = {"BACKEND": BUILTIN[backend]}
+    if locations:
+        default["LOCATION"] = locations[0]
+    # The test modules look for the built-in path here when they are imported, to see what is available.
+    settings.CACHES = {"default": default}
+    import django
+
+    django.setup()
+    substitution = Substitution(path, backend, locations)
+    substitution.install()
+    import cache.tests
+
+    if path != BUILTIN[backend]:
+        # Pinyon raises NotAnIntegerError, a TypeError, as LocMemCache does, on every backend.
+        cache.tests.RedisCacheTests.incr_decr_type_error = TypeError
+        cache.tests.PyMemcacheCacheTests.incr_decr_type_error = TypeError
+    settings.CACHES = substitution.caches(settings.CACHES)
+    from django.core.cache import caches
+    from django.test.signals import clear_cache_handlers
+
+    clear_cache_handlers(setting="CACHES")
+    assert caches.settings["default"]["BACKEND"] == path
+
+
+def short_id(test):
+    return ".".join(test.id().split(".")[-2:])
+
+
+def flatten(suite):
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from flatten(test)
+        else:
+            yield test
+
+
+def run(backend, path, names, verbosity):
+    from django.test.runner import DiscoverRunner
+
+    excluded = dict(exclusions.IMPOSSIBLE[backend])
+    if path != BUILTIN[backend]:
+        excluded.update(exclusions.EXCLUSIONS[backend])
+    skippable = exclusions.SKIPPED_BY_DJANGO[backend]
+    runner = DiscoverRunner(verbosity=verbosity, interactive=False)
+    runner.setup_test_environment()
+    found = list(flatten(runner.build_suite(OWN[backend] + COMMON)))
+    unknown = sorted((excluded.keys() | skippable.keys()) - {short_id(test) for test in found})
+    chosen = [test for test in found if short_id(test) not in excluded]
+    if names:
+        chosen = [test for test in chosen if any(name in test.id() for name in names)]
+    suite = runner.test_suite(chosen)
+    databases = runner.get_databases(suite)
+    old = runner.setup_databases(aliases=databases, serialized_aliases=set())
+    try:
+        result = runner.run_suite(suite)
+    finally:
+        runner.teardown_databases(old)
+        runner.teardown_test_environment()
+    surprising = [(test, why) for test, why in result.skipped if short_id(test) not in skippable]
+    report(path, result, excluded, skippable, surprising, unknown)
+    return result.wasSuccessful() and not surprising and not unknown and result.testsRun > 0
+
+
+def report(path, result, excluded, skippable, surprising, unknown):
+    import django
+
+    print(f"\n{path} on Django {django.get_version()}, Python {sys.version.split()[0]}")
+    print(f"  run {result.testsRun}, failed {len(result.failures)}, errors {len(result.errors)}, ", end="")
+    print(f"skipped {len(result.skipped)}, excluded {len(excluded)}")
+    for name, reason in sorted(excluded.items()):
+        print(f"  excluded {name}: {reason}")
+    for test, _ in result.skipped:
+        if short_id(test) in skippable:
+            print(f"  skipped {short_id(test)}: {skippable[short_id(test)]}")
+    for test, why in surprising:
+        print(f"  NOT ALLOWED TO SKIP {test.id()}: {why}")
+    for name in unknown:
+        print(f"  EXCLUSION OF NO TEST {name}")
+    for test, _ in result.failures + result.errors + [(test, "") for test in result.unexpectedSuccesses]:
+        print(f"  FAILED {test.id()}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backend", choices=sorted(BUILTIN), required=True)
+    parser.add_argument("--class", dest="path", help="the backend class to test; default Pinyon's")
+    parser.add_argument("-v", "--verbosity", type=int, default=1)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    options = parser.parse_args()
+    path = options.path or PINYON[options.backend]
+    with places(options.backend) as locations:
+        configure(options.backend, path, locations)
+        return 0 if run(options.backend, path, options.names, options.verbosity) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
