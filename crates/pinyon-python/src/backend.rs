@@ -7,7 +7,7 @@
 use crate::class_version::class_version;
 use crate::hooks::hooks;
 use pinyon::{Expiry, Timeout};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -32,14 +32,23 @@ pub(crate) struct Backend {
     patched: AtomicBool,
 }
 
+/// The attributes of `BaseCache` that are kept here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attribute {
+    DefaultTimeout,
+    KeyPrefix,
+    Version,
+    KeyFunc,
+    MaxEntries,
+    CullFrequency,
+}
+
 #[derive(Debug)]
 struct State {
-    default_timeout: Py<PyAny>,
+    /// By [`Attribute`], as they were set; none before that, and after a `del` (which `mock.patch` uses).
+    attributes: [Option<Py<PyAny>>; 6],
+    /// What follows from `default_timeout`.
     expiry: Expiry,
-    prefix: Py<PyAny>,
-    version: Py<PyAny>,
-    key_func: Py<PyAny>,
-    has_default_key_func: bool,
     /// `prefix:version:` for the default version and the default key function.
     head: Option<Box<[u8]>>,
     max_entries: i64,
@@ -102,15 +111,12 @@ pub(crate) fn type_name(object: &Bound<'_, PyAny>) -> String {
 }
 
 impl Backend {
-    pub(crate) fn new(py: Python<'_>) -> Self {
+    /// An object before its `__init__`.
+    pub(crate) fn new() -> Self {
         Self {
             state: Mutex::new(State {
-                default_timeout: py.None(),
+                attributes: [const { None }; 6],
                 expiry: Expiry::Never,
-                prefix: PyString::new(py, "").into_any().unbind(),
-                version: 1_i64.into_pyobject(py).map_or_else(|_| py.None(), |one| one.into_any().unbind()),
-                key_func: py.None(),
-                has_default_key_func: false,
                 head: None,
                 max_entries: 300,
                 cull_frequency: 3,
@@ -173,15 +179,12 @@ impl Backend {
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<MadeKey> {
         let py = slf.py();
-        let (function, prefix, default_version, is_default) = {
+        let (function, prefix, default_version) = {
             let state = slf.get().state();
-            (
-                state.key_func.clone_ref(py),
-                state.prefix.clone_ref(py),
-                state.version.clone_ref(py),
-                state.has_default_key_func,
-            )
+            let attribute = |attribute| state.get(py, attribute);
+            (attribute(Attribute::KeyFunc), attribute(Attribute::KeyPrefix), attribute(Attribute::Version))
         };
+        let is_default = function.is(&hooks(py)?.default_key_func);
         let version = version.unwrap_or_else(|| default_version.bind(py));
         if is_default {
             let mut made = head(prefix.bind(py), version)?;
@@ -273,70 +276,94 @@ fn to_expiry(timeout: &Bound<'_, PyAny>) -> PyResult<Expiry> {
 
 #[pymethods]
 impl Backend {
-    #[getter]
-    fn default_timeout(&self, py: Python<'_>) -> Py<PyAny> {
-        self.state().default_timeout.clone_ref(py)
+    #[getter(default_timeout)]
+    fn default_timeout(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.attribute(py, Attribute::DefaultTimeout)
     }
 
-    #[setter]
-    fn set_default_timeout(&self, timeout: Bound<'_, PyAny>) -> PyResult<()> {
-        let expiry = to_expiry(&timeout)?;
-        let mut state = self.state();
-        state.expiry = expiry;
-        let previous = std::mem::replace(&mut state.default_timeout, timeout.unbind());
-        drop(state);
-        drop(previous);
-        Ok(())
+    #[setter(default_timeout)]
+    fn set_default_timeout(&self, value: Bound<'_, PyAny>) -> PyResult<()> {
+        self.set_attribute(Attribute::DefaultTimeout, value)
     }
 
-    #[getter]
-    fn key_prefix(&self, py: Python<'_>) -> Py<PyAny> {
-        self.state().prefix.clone_ref(py)
+    #[deleter(default_timeout)]
+    fn delete_default_timeout(&self, py: Python<'_>) -> PyResult<()> {
+        self.delete_attribute(py, Attribute::DefaultTimeout)
     }
 
-    #[setter]
-    fn set_key_prefix(&self, prefix: Bound<'_, PyAny>) -> PyResult<()> {
-        self.replace(prefix.py(), |state| &mut state.prefix, prefix)
+    #[getter(key_prefix)]
+    fn key_prefix(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.attribute(py, Attribute::KeyPrefix)
     }
 
-    #[getter]
-    fn version(&self, py: Python<'_>) -> Py<PyAny> {
-        self.state().version.clone_ref(py)
+    #[setter(key_prefix)]
+    fn set_key_prefix(&self, value: Bound<'_, PyAny>) -> PyResult<()> {
+        self.set_attribute(Attribute::KeyPrefix, value)
     }
 
-    #[setter]
-    fn set_version(&self, version: Bound<'_, PyAny>) -> PyResult<()> {
-        self.replace(version.py(), |state| &mut state.version, version)
+    #[deleter(key_prefix)]
+    fn delete_key_prefix(&self, py: Python<'_>) -> PyResult<()> {
+        self.delete_attribute(py, Attribute::KeyPrefix)
     }
 
-    #[getter]
-    fn key_func(&self, py: Python<'_>) -> Py<PyAny> {
-        self.state().key_func.clone_ref(py)
+    #[getter(version)]
+    fn version(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.attribute(py, Attribute::Version)
     }
 
-    #[setter]
-    fn set_key_func(&self, function: Bound<'_, PyAny>) -> PyResult<()> {
-        self.replace(function.py(), |state| &mut state.key_func, function)
+    #[setter(version)]
+    fn set_version(&self, value: Bound<'_, PyAny>) -> PyResult<()> {
+        self.set_attribute(Attribute::Version, value)
+    }
+
+    #[deleter(version)]
+    fn delete_version(&self, py: Python<'_>) -> PyResult<()> {
+        self.delete_attribute(py, Attribute::Version)
+    }
+
+    #[getter(key_func)]
+    fn key_func(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.attribute(py, Attribute::KeyFunc)
+    }
+
+    #[setter(key_func)]
+    fn set_key_func(&self, value: Bound<'_, PyAny>) -> PyResult<()> {
+        self.set_attribute(Attribute::KeyFunc, value)
+    }
+
+    #[deleter(key_func)]
+    fn delete_key_func(&self, py: Python<'_>) -> PyResult<()> {
+        self.delete_attribute(py, Attribute::KeyFunc)
     }
 
     #[getter(_max_entries)]
-    fn max_entries(&self) -> i64 {
-        self.state().max_entries
+    fn max_entries(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.attribute(py, Attribute::MaxEntries)
     }
 
     #[setter(_max_entries)]
-    fn set_max_entries(&self, max_entries: i64) {
-        self.state().max_entries = max_entries;
+    fn set_max_entries(&self, value: Bound<'_, PyAny>) -> PyResult<()> {
+        self.set_attribute(Attribute::MaxEntries, value)
+    }
+
+    #[deleter(_max_entries)]
+    fn delete_max_entries(&self, py: Python<'_>) -> PyResult<()> {
+        self.delete_attribute(py, Attribute::MaxEntries)
     }
 
     #[getter(_cull_frequency)]
-    fn cull_frequency(&self) -> i64 {
-        self.state().cull_frequency
+    fn cull_frequency(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.attribute(py, Attribute::CullFrequency)
     }
 
     #[setter(_cull_frequency)]
-    fn set_cull_frequency(&self, cull_frequency: i64) {
-        self.state().cull_frequency = cull_frequency;
+    fn set_cull_frequency(&self, value: Bound<'_, PyAny>) -> PyResult<()> {
+        self.set_attribute(Attribute::CullFrequency, value)
+    }
+
+    #[deleter(_cull_frequency)]
+    fn delete_cull_frequency(&self, py: Python<'_>) -> PyResult<()> {
+        self.delete_attribute(py, Attribute::CullFrequency)
     }
 
     /// Called when an attribute of the object itself hides a method that Rust stands in for.
@@ -345,25 +372,52 @@ impl Backend {
     }
 }
 
+impl State {
+    fn get(&self, py: Python<'_>, attribute: Attribute) -> Py<PyAny> {
+        self.attributes[attribute as usize].as_ref().map_or_else(|| py.None(), |value| value.clone_ref(py))
+    }
+}
+
 impl Backend {
-    /// Sets one of the three attributes that keys are made of, and what follows from them.
-    fn replace(
-        &self,
-        py: Python<'_>,
-        field: fn(&mut State) -> &mut Py<PyAny>,
-        value: Bound<'_, PyAny>,
-    ) -> PyResult<()> {
+    fn attribute(&self, py: Python<'_>, attribute: Attribute) -> PyResult<Py<PyAny>> {
+        let value = self.state().attributes[attribute as usize].as_ref().map(|value| value.clone_ref(py));
+        value.ok_or_else(|| PyAttributeError::new_err(format!("{attribute:?} is not set on this cache")))
+    }
+
+    fn delete_attribute(&self, py: Python<'_>, attribute: Attribute) -> PyResult<()> {
+        self.attribute(py, attribute)?;
+        let previous = self.state().attributes[attribute as usize].take();
+        drop(previous);
+        Ok(())
+    }
+
+    /// Sets an attribute, and what follows from it.
+    fn set_attribute(&self, attribute: Attribute, value: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        match attribute {
+            Attribute::DefaultTimeout => {
+                let expiry = to_expiry(&value)?;
+                self.state().expiry = expiry;
+            }
+            Attribute::MaxEntries => {
+                let number = value.extract()?;
+                self.state().max_entries = number;
+            }
+            Attribute::CullFrequency => {
+                let number = value.extract()?;
+                self.state().cull_frequency = number;
+            }
+            Attribute::KeyPrefix | Attribute::Version | Attribute::KeyFunc => {}
+        }
         let mut state = self.state();
-        let previous = std::mem::replace(field(&mut state), value.unbind());
-        let (prefix, version) = (state.prefix.clone_ref(py), state.version.clone_ref(py));
-        let is_default = state.key_func.is(&hooks(py)?.default_key_func);
+        let previous = state.attributes[attribute as usize].replace(value.unbind());
+        let (prefix, version) = (state.get(py, Attribute::KeyPrefix), state.get(py, Attribute::Version));
+        let is_default = state.get(py, Attribute::KeyFunc).is(&hooks(py)?.default_key_func);
         drop(state);
         drop(previous);
         // str() of a version can be anybody's code: not under the lock.
         let head = if is_default { Some(head(prefix.bind(py), version.bind(py))?.into_boxed_slice()) } else { None };
-        let mut state = self.state();
-        state.head = head;
-        state.has_default_key_func = is_default;
+        self.state().head = head;
         Ok(())
     }
 }

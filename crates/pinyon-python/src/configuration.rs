@@ -5,7 +5,7 @@ use crate::errors::improperly_configured;
 use crate::hooks::hooks;
 use pinyon::settings::{BackendSettings, CacheSettings, Entry, Node, OnBadValue, SerializerKind, Value};
 use pinyon::{Error, ErrorKind};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyAttributeError, PyException, PyImportError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[pyclass(frozen, module = "pinyon._pinyon")]
 #[derive(Debug)]
 pub(crate) struct Configuration {
+    alias: String,
     pub settings: BackendSettings,
     pub codec: Codec,
     pub on_bad_value: OnBadValue,
@@ -96,6 +97,7 @@ impl Configuration {
             serializer_keeps_integers: !custom,
         };
         Ok(Self {
+            alias: settings.alias,
             settings: settings.backend,
             codec,
             on_bad_value,
@@ -107,7 +109,7 @@ impl Configuration {
 
     /// A value that cannot be read: a miss that is counted, and logged the first time; or an error, if the settings say so.
     pub(crate) fn bad_value(&self, py: Python<'_>, key: &[u8], error: PyErr) -> PyResult<()> {
-        if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
+        if !error.is_instance_of::<PyException>(py) {
             return Err(error);
         }
         self.counters.bad_values.fetch_add(1, Ordering::Relaxed);
@@ -119,14 +121,21 @@ impl Configuration {
             return Err(raised);
         }
         if !self.warned.swap(true, Ordering::Relaxed) {
-            let message = "The cached value of %r cannot be read and counts as a miss: %s: %s. Further ones are counted \
-                           in stats() as bad_values and not logged.";
-            let kind = error.get_type(py).name()?;
+            let message = "cache '%s': the value of %r cannot be read and counts as a miss: %s. Further ones are counted in \
+                           stats() as bad_values and not logged.";
             let key = String::from_utf8_lossy(key).into_owned();
-            hooks(py)?.logger.bind(py).call_method1("warning", (message, key, kind, error.value(py).str()?))?;
+            let arguments = (message, self.alias.as_str(), key, reason(py, &error)?);
+            hooks(py)?.logger.bind(py).call_method1("warning", arguments)?;
         }
         Ok(())
     }
+}
+
+/// Why a value cannot be read, without anything of the value: the name of a class or module that is gone is not one.
+fn reason(py: Python<'_>, error: &PyErr) -> PyResult<String> {
+    let kind = error.get_type(py).name()?.to_string();
+    let names_a_class = error.is_instance_of::<PyImportError>(py) || error.is_instance_of::<PyAttributeError>(py);
+    Ok(if names_a_class { format!("{kind}: {}", error.value(py).str()?) } else { kind })
 }
 
 fn own_serializer(py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {

@@ -2,7 +2,7 @@
 
 use crate::backend::Backend;
 use pinyon::{Error, ErrorKind};
-use pyo3::exceptions::{PyOverflowError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -55,13 +55,26 @@ fn build(py: Python<'_>, name: &str, error: &Error) -> PyResult<PyErr> {
     Ok(PyErr::from_value(exception))
 }
 
+/// A `TypeError` of an addition in memory, as the other backends say it.
+pub(crate) fn not_an_integer(backend: &Bound<'_, Backend>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyTypeError>(backend.py()) {
+        return error;
+    }
+    let raised = Error::new(ErrorKind::NotAnInteger, "the value stored under this key is not a number")
+        .with_operation("incr")
+        .with_hint("Set the key to one first");
+    let raised = raise(backend, raised);
+    raised.set_cause(backend.py(), Some(error));
+    raised
+}
+
 /// Django's exception for settings that cannot be right.
 pub(crate) fn improperly_configured(py: Python<'_>, error: &Error) -> PyErr {
     django_exception(py, "django.core.exceptions", "ImproperlyConfigured", error)
 }
 
 fn django_exception(py: Python<'_>, module: &str, name: &str, error: &Error) -> PyErr {
-    let made = py.import(module).and_then(|module| module.getattr(name)?.call1((error.message(),)));
+    let made = py.import(module).and_then(|module| module.getattr(name)?.call1((error.to_string(),)));
     made.map_or_else(|failure| failure, PyErr::from_value)
 }
 

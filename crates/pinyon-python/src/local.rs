@@ -6,7 +6,7 @@
 
 use crate::backend::{Backend, MadeKey, TimeoutArgument};
 use crate::configuration::Configuration;
-use crate::errors::key_not_found;
+use crate::errors::{key_not_found, not_an_integer};
 use crate::hooks::hooks;
 use crate::local_view::StoreView;
 use arc_swap::ArcSwap;
@@ -154,7 +154,7 @@ impl LocMemCache {
             let Some(before) = store.get_with(key.bytes(), |value| value.clone_ref(py)) else { return Ok(None) };
             let seen = before.object.clone_ref(py);
             let Some(number) = Self::decode(slf, key.bytes(), before)? else { return Ok(None) };
-            let sum = number.add(delta)?;
+            let sum = number.add(delta).map_err(|error| not_an_integer(slf.as_super(), error))?;
             let encoded = Self::encode(slf, &sum)?;
             let replaced = store.update(key.bytes(), &Self::limits(slf), |value| {
                 if value.object.is(&seen) { (Some(encoded), true) } else { (None, false) }
@@ -184,17 +184,13 @@ fn from_absolute(moment: Option<f64>) -> Expiry {
 impl LocMemCache {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
-    fn new(
-        py: Python<'_>,
-        _args: &Bound<'_, PyTuple>,
-        _kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyClassInitializer<Self> {
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         let cache = Self {
             configuration: OnceLock::new(),
             store: ArcSwap::from_pointee(Memory::new()),
             max_bytes: OnceLock::new(),
         };
-        PyClassInitializer::from(Backend::new(py)).add_subclass(cache)
+        PyClassInitializer::from(Backend::new()).add_subclass(cache)
     }
 
     fn _configure(&self, configuration: Py<Configuration>) -> PyResult<()> {

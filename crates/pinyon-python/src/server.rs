@@ -386,14 +386,8 @@ pub(crate) struct RedisCache;
 impl RedisCache {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
-    fn new(
-        py: Python<'_>,
-        _args: &Bound<'_, PyTuple>,
-        _kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Backend::new(py))
-            .add_subclass(ServerCache { open: OnceLock::new() })
-            .add_subclass(Self)
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Backend::new()).add_subclass(ServerCache { open: OnceLock::new() }).add_subclass(Self)
     }
 }
 
@@ -406,13 +400,7 @@ pub(crate) struct MemcachedCache;
 impl MemcachedCache {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
-    fn new(
-        py: Python<'_>,
-        _args: &Bound<'_, PyTuple>,
-        _kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Backend::new(py))
-            .add_subclass(ServerCache { open: OnceLock::new() })
-            .add_subclass(Self)
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Backend::new()).add_subclass(ServerCache { open: OnceLock::new() }).add_subclass(Self)
     }
 }

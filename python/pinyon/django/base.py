@@ -45,10 +45,10 @@ class Backend(BaseCache):
         self._configure(configuration)
 
     def _read(self, location: Any, params: dict[str, Any]) -> _pinyon.Configuration:
-        key = (self._backend_path, repr(location), repr(params))
+        alias = find_alias(location, params) or "?"
+        key = (self._backend_path, alias, repr(location), repr(params))
         configuration = _configurations.get(key)
         if configuration is None:
-            alias = find_alias(location, params) or "?"
             configuration = _pinyon.Configuration(alias, self._backend_path, location, params)
             for warning in configuration.warnings:
                 logger.warning("%s", warning)
@@ -63,6 +63,22 @@ class Backend(BaseCache):
         if name in STAND_INS:
             self._note_patched()
         super().__setattr__(name, value)
+
+    def get_or_set(self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Any:
+        """As Django's; and a value that cannot be read, which ``get`` takes for a miss but ``add`` does not, is replaced."""
+        value = self.get(key, self._missing_key, version=version)
+        if value is not self._missing_key:
+            return value
+        if callable(default):
+            default = default()
+        added = self.add(key, default, timeout=timeout, version=version)
+        # Somebody else may have been faster: then theirs is everybody's.
+        value = self.get(key, self._missing_key, version=version)
+        if value is not self._missing_key:
+            return value
+        if not added:
+            self.set(key, default, timeout=timeout, version=version)
+        return default
 
     # Django 6.1 looks at `self.get_many.__func__` in these, which a method in Rust has not; and before 6.1 they make one
     # thread hop a key.

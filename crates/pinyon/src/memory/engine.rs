@@ -17,7 +17,7 @@ pub(super) const NEVER: u64 = u64::MAX;
 const NIL: u32 = u32::MAX;
 
 /// Entries whose expiries agree but for the lowest 24 bits, which is 16.8 ms, share a bucket of the expiry index.
-/// Buckets leave whole, so that no entry is looked at before it can go.
+/// Only the bucket of the moment holds both entries that have expired and entries that have not.
 const BUCKET_BITS: u32 = 24;
 
 /// Values that have left the cache, to be dropped by the caller when it holds the lock no more.
@@ -280,20 +280,25 @@ impl<V: Weigh> Engine<V> {
         self.remove(self.oldest, removed);
     }
 
-    /// Removes the entries of every bucket that has wholly expired.
+    /// Removes every entry that has expired: whole buckets, and then what has expired of the bucket of this moment.
     fn remove_expired(&mut self, now: u64, removed: &mut Removed<V>) {
         while let Some(bucket) = self.buckets.first_entry() {
-            if *bucket.key() >= now >> BUCKET_BITS {
+            let is_over = *bucket.key() < now >> BUCKET_BITS;
+            if !is_over && *bucket.key() > now >> BUCKET_BITS {
                 return;
             }
-            let mut index = bucket.remove();
+            let mut index = *bucket.get();
             while index != NIL {
-                let next = self.slots[index as usize].bucket_next;
-                // The bucket is gone already, so there is nothing to unlink from.
-                self.slots[index as usize].expires = NEVER;
-                self.counters.expired += 1;
-                self.remove(index, removed);
+                let slot = &self.slots[index as usize];
+                let (next, expires) = (slot.bucket_next, slot.expires);
+                if expires <= now {
+                    self.counters.expired += 1;
+                    self.remove(index, removed);
+                }
                 index = next;
+            }
+            if !is_over {
+                return;
             }
         }
     }

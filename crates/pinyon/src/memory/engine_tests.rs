@@ -213,7 +213,7 @@ impl Model {
 
     fn remove_expired(&mut self, now: u64) {
         let before = self.entries.len();
-        self.entries.retain(|entry| entry.2 >> BUCKET_BITS >= now >> BUCKET_BITS);
+        self.entries.retain(|entry| entry.2 > now);
         self.counters.expired += (before - self.entries.len()) as u64;
     }
 
