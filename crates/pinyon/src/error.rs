@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Config,
     /// The key is not allowed on this backend.
     Key,
+    /// `incr` or `incr_version` on a key that has no value.
+    KeyNotFound,
     /// No connection could be made; the operation was certainly not applied.
     Unreachable,
     /// The server did not answer in time.
