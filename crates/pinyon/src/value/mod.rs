@@ -1,1 +1,15 @@
-//! Values: serializers.
+//! Values: how they become bytes, and what the bytes of others mean.
+//!
+//! A [`Codec`] joins what a cache needs: the serializer of its settings, and the layout of its backend.
+
+pub mod codec;
+pub mod integer;
+pub mod json;
+pub mod msgpack;
+pub mod pickle;
+pub mod plain;
+mod serde_error;
+mod show;
+
+pub use codec::{Codec, Encoded, Layout};
+pub use pickle::{PythonObject, PythonValue};
