@@ -65,7 +65,10 @@ impl Cache {
         on_bad_value: OnBadValue,
     ) -> Self {
         let counters = Counters::default();
-        Self { shared: Arc::new(Shared { alias: alias.to_owned(), timeout, codec, on_bad_value, store, counters }), keys }
+        Self {
+            shared: Arc::new(Shared { alias: alias.to_owned(), timeout, codec, on_bad_value, store, counters }),
+            keys,
+        }
     }
 
     /// The name of the cache in the dictionary.
@@ -258,12 +261,10 @@ impl BlockingCache<'_> {
         let made: Vec<&str> = made.iter().map(String::as_str).collect();
         let mut found = HashMap::new();
         let mut failure = None;
-        let outcome = self.store().get_many(&made, &mut |index, item| {
-            match self.cache.decode(made[index], item) {
-                Ok(Some(value)) => _ = found.insert(keys[index].to_owned(), value),
-                Ok(None) => {}
-                Err(error) => failure = Some(error),
-            }
+        let outcome = self.store().get_many(&made, &mut |index, item| match self.cache.decode(made[index], item) {
+            Ok(Some(value)) => _ = found.insert(keys[index].to_owned(), value),
+            Ok(None) => {}
+            Err(error) => failure = Some(error),
         });
         outcome.and(failure.map_or(Ok(()), Err)).map_err(|error| self.cache.explain(error, "get_many"))?;
         self.cache.count(found.len(), keys.len().saturating_sub(found.len()));
@@ -283,10 +284,12 @@ impl BlockingCache<'_> {
         let mut encoded = Vec::new();
         for (key, value) in items {
             let made = self.cache.make_key(key, "set_many")?;
-            let value = self.cache.shared.codec.encode(&value).map_err(|error| self.cache.explain(error, "set_many"))?;
+            let value =
+                self.cache.shared.codec.encode(&value).map_err(|error| self.cache.explain(error, "set_many"))?;
             encoded.push((key, made, value));
         }
-        let pairs: Vec<(&str, Item<'_>)> = encoded.iter().map(|(_, made, value)| (made.as_str(), value.item())).collect();
+        let pairs: Vec<(&str, Item<'_>)> =
+            encoded.iter().map(|(_, made, value)| (made.as_str(), value.item())).collect();
         let failed = self.store().set_many(&pairs, expiry).map_err(|error| self.cache.explain(error, "set_many"))?;
         Ok(failed.into_iter().map(|index| encoded[index].0.to_owned()).collect())
     }
@@ -308,7 +311,8 @@ impl BlockingCache<'_> {
             return Err(self.cache.explain(error, "incr_version"));
         };
         let next = version.saturating_add(delta);
-        let (from, to) = (self.cache.make_key(key, "incr_version")?, self.cache.with_version(next).make_key(key, "incr_version")?);
+        let (from, to) =
+            (self.cache.make_key(key, "incr_version")?, self.cache.with_version(next).make_key(key, "incr_version")?);
         self.rename(key, &from, &to).map_err(|error| self.cache.explain(error, "incr_version"))?;
         Ok(next)
     }
@@ -326,7 +330,9 @@ impl BlockingCache<'_> {
     /// The value of `key` as text for people, whoever wrote it: a pickle is shown, never executed.
     pub fn show(&self, key: &str) -> Result<Option<String>> {
         let mut shown = None;
-        self.on_key(key, "get", |made| self.store().get(made, &mut |item| shown = Some(self.cache.shared.codec.show(item))))?;
+        self.on_key(key, "get", |made| {
+            self.store().get(made, &mut |item| shown = Some(self.cache.shared.codec.show(item)))
+        })?;
         Ok(shown)
     }
 

@@ -171,8 +171,13 @@ fn open(entry: &Entry) -> Result<Cache> {
         (None, _) => None,
         (Some(name), None) if name == DEFAULT_KEY_FUNCTION => None,
         (Some(name), None) => {
-            return Err(Error::new(ErrorKind::Config, format!("KEY_FUNCTION '{name}' is Python code, which Rust cannot run"))
-                .with_hint("Write it in Rust and register it under this name: Caches::builder().key_function(name, function)"));
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!("KEY_FUNCTION '{name}' is Python code, which Rust cannot run"),
+            )
+            .with_hint(
+                "Write it in Rust and register it under this name: Caches::builder().key_function(name, function)",
+            ));
         }
     };
     let keys = KeyMaker::new(settings.key_prefix.as_str(), settings.version.clone(), function);
@@ -182,8 +187,11 @@ fn open(entry: &Entry) -> Result<Cache> {
         }
         BackendSettings::Redis(redis) => {
             if let Some(class) = &redis.custom_serializer {
-                return Err(Error::new(ErrorKind::Config, format!("SERIALIZER '{class}' is Python code, which Rust cannot run"))
-                    .with_hint("Use \"pickle\", \"json\" or \"msgpack\", which both faces read"));
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    format!("SERIALIZER '{class}' is Python code, which Rust cannot run"),
+                )
+                .with_hint("Use \"pickle\", \"json\" or \"msgpack\", which both faces read"));
             }
             (RedisStore::shared(redis), Layout::Digits, redis.serializer, redis.on_bad_value)
         }

@@ -59,10 +59,7 @@ fn datetime(object: &PythonObject) -> Option<String> {
     let year = u16::from_be_bytes([century, year]);
     let fold = month & 0x80 != 0;
     let month = month & 0x7f;
-    Some(format!(
-        "datetime.datetime({year}, {month}, {day}, {hour}, {minute}{})",
-        tail(second, [a, b, c], zone, fold)
-    ))
+    Some(format!("datetime.datetime({year}, {month}, {day}, {hour}, {minute}{})", tail(second, [a, b, c], zone, fold)))
 }
 
 fn date(object: &PythonObject) -> Option<String> {

@@ -326,14 +326,8 @@ impl<'de> Machine<'de> {
         if !matches!(self.graph.node(class), Node::Global(_) | Node::Object(_)) {
             return Err(bad("the pickle makes an object of something that is no class"));
         }
-        let node = self.construct(Object {
-            class,
-            arguments,
-            keywords,
-            state: None,
-            items: Vec::new(),
-            entries: Vec::new(),
-        })?;
+        let node =
+            self.construct(Object { class, arguments, keywords, state: None, items: Vec::new(), entries: Vec::new() })?;
         self.push(node)
     }
 
