@@ -53,7 +53,7 @@ def test_tls_with_a_private_authority(guarded, certificates, configure):
 
 
 def test_tls_refuses_an_unknown_authority(guarded, configure):
-    with pytest.raises(Exception, match="(?i)certificate"):
+    with pytest.raises(Exception, match=r"(?i)certificate"):
         works(configure, guarded.tls_url, password=guarded.password)
 
 

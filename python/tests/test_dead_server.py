@@ -84,7 +84,7 @@ def test_no_key_moves_to_another_server(three, filled):
 
 
 def test_a_server_that_comes_back_is_used_again(three, filled):
-    cache, lost, alive = filled(retry_timeout=0.05)
+    cache, lost, _alive = filled(retry_timeout=0.05)
     three[0].stop()
     with pytest.raises(error("CacheError")):
         promptly(cache.get, lost[0])

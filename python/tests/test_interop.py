@@ -111,7 +111,7 @@ def test_digits_from_a_foreign_writer_are_read_as_django_reads_them(stored, expe
 
 @pytest.mark.parametrize("timeout", [60, 100.9, 86_400, 2_592_000, 2_592_100, None])
 def test_expiry_is_the_same_whoever_writes(pair, timeout, request):
-    kind, peer, ours, theirs = pair
+    kind, _peer, ours, theirs = pair
     ours.set("set-ours", 1, timeout)
     theirs.set("set-theirs", 1, timeout)
     ours.add("add-ours", 1, timeout)

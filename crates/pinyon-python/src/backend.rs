@@ -90,13 +90,11 @@ impl MadeKey {
         let text = text
             .cast::<PyString>()
             .map_err(|_| PyTypeError::new_err(format!("a cache key must be a str, not {}", type_name(text))))?;
-        match text.to_str() {
-            Ok(text) => Ok(Self(text.as_bytes().to_vec())),
-            Err(_) => {
-                let bytes = text.call_method1(intern!(text.py(), "encode"), ("utf-8", "surrogatepass"))?;
-                Ok(Self(bytes.extract()?))
-            }
+        if let Ok(text) = text.to_str() {
+            return Ok(Self(text.as_bytes().to_vec()));
         }
+        let bytes = text.call_method1(intern!(text.py(), "encode"), ("utf-8", "surrogatepass"))?;
+        Ok(Self(bytes.extract()?))
     }
 }
 

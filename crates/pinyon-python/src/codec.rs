@@ -5,17 +5,11 @@
 use crate::backend::type_name;
 use crate::hooks::hooks;
 use pinyon::Item;
+use pinyon::value::codec::flag;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString};
-
-/// pymemcache's and pylibmc's flags.
-const PICKLE: u32 = 1;
-const INTEGER: u32 = 2;
-const LONG: u32 = 4;
-const COMPRESSED: u32 = 8;
-const TEXT: u32 = 16;
 
 /// The largest value that a compressed one may become: 512 MiB.
 const MAX_DECOMPRESSED: usize = 512 * 1024 * 1024;
@@ -37,6 +31,8 @@ pub(crate) struct Codec {
     pub pickle_protocol: i32,
     /// An object with `dumps` and `loads` in place of pickle.
     pub serializer: Option<Py<PyAny>>,
+    /// Memcached's flags for what is serialized: those of the pickle, or Pinyon's own for JSON and MessagePack.
+    pub serialized_flags: u32,
     /// Whether integers are digits beside that serializer too.
     pub serializer_keeps_integers: bool,
 }
@@ -73,11 +69,11 @@ impl Codec {
             Layout::Digits if keeps_integers && value.is_exact_instance_of::<PyInt>() => (digits(value)?, 0),
             Layout::Digits => (self.serialize(value)?, 0),
             Layout::Flags => match value.cast_exact::<PyString>() {
-                Ok(text) => (Content::Text(text.clone()), TEXT),
-                Err(_) if value.is_exact_instance_of::<PyInt>() => (digits(value)?, INTEGER),
+                Ok(text) => (Content::Text(text.clone()), flag::TEXT),
+                Err(_) if value.is_exact_instance_of::<PyInt>() => (digits(value)?, flag::INTEGER),
                 Err(_) => match value.cast_exact::<PyBytes>() {
                     Ok(bytes) => (Content::Bytes(bytes.clone()), 0),
-                    Err(_) => (self.serialize(value)?, PICKLE),
+                    Err(_) => (self.serialize(value)?, self.serialized_flags),
                 },
             },
         };
@@ -123,19 +119,21 @@ impl Codec {
     }
 
     fn decode_flags<'py>(&self, py: Python<'py>, item: Item<'_>) -> PyResult<Bound<'py, PyAny>> {
-        if item.flags & COMPRESSED != 0 {
+        if item.flags & flag::ZLIB != 0 {
             let inflated = inflate(py, item.bytes)?;
-            return self.decode_flags(py, Item { bytes: inflated.as_bytes(), flags: item.flags & !COMPRESSED });
+            return self.decode_flags(py, Item { bytes: inflated.as_bytes(), flags: item.flags & !flag::ZLIB });
         }
         // pymemcache's order.
         if item.flags == 0 {
             Ok(PyBytes::new(py, item.bytes).into_any())
-        } else if item.flags & TEXT != 0 {
+        } else if item.flags & flag::TEXT != 0 {
             Ok(PyString::from_encoded_object(&PyBytes::new(py, item.bytes), Some(c"utf-8"), None)?.into_any())
-        } else if item.flags & (INTEGER | LONG) != 0 {
+        } else if item.flags & (flag::INTEGER | flag::LONG) != 0 {
             as_integer(py, item.bytes)?.ok_or_else(|| PyValueError::new_err("an integer that is not one"))
-        } else if item.flags & PICKLE != 0 {
+        } else if item.flags == self.serialized_flags {
             self.deserialize(py, item.bytes)
+        } else if item.flags & flag::PICKLE != 0 {
+            hooks(py)?.loads.bind(py).call1((PyBytes::new(py, item.bytes),))
         } else {
             Ok(PyBytes::new(py, item.bytes).into_any())
         }

@@ -4,6 +4,7 @@ use crate::codec::{Codec, Layout};
 use crate::errors::improperly_configured;
 use crate::hooks::hooks;
 use pinyon::settings::{BackendSettings, CacheSettings, Entry, Node, OnBadValue, SerializerKind, Value};
+use pinyon::value::codec::flag;
 use pinyon::{Error, ErrorKind};
 use pyo3::exceptions::{PyAttributeError, PyException, PyImportError, PyTypeError};
 use pyo3::prelude::*;
@@ -90,8 +91,14 @@ impl Configuration {
             SerializerKind::Json => Some(own_serializer(py, "JSONSerializer")?),
             SerializerKind::Msgpack => Some(own_serializer(py, "MsgpackSerializer")?),
         };
+        let serialized_flags = match kind {
+            SerializerKind::Pickle => flag::PICKLE,
+            SerializerKind::Json => flag::JSON,
+            SerializerKind::Msgpack => flag::MSGPACK,
+        };
         let codec = Codec {
             layout,
+            serialized_flags,
             pickle_protocol: protocol.map_or(-1, i32::from),
             serializer,
             serializer_keeps_integers: !custom,

@@ -8,24 +8,24 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 /// The exception for an error of an operation of `backend`, with the alias that the settings give it.
-pub(crate) fn raise(backend: &Bound<'_, Backend>, mut error: Error) -> PyErr {
-    if let Some(interrupt) = take_interrupt(&mut error, backend.py()) {
+pub(crate) fn raise(backend: &Bound<'_, Backend>, error: Error) -> PyErr {
+    if let Some(interrupt) = interrupt(&error, backend.py()) {
         return interrupt;
     }
     // The alias is looked for here and not when the object is made: it is only ever needed here.
     match backend.call_method0("_alias").and_then(|alias| alias.extract::<Option<String>>()) {
-        Ok(Some(alias)) => to_exception(backend.py(), error.with_alias(&alias)),
-        _ => to_exception(backend.py(), error),
+        Ok(Some(alias)) => to_exception(backend.py(), &error.with_alias(&alias)),
+        _ => to_exception(backend.py(), &error),
     }
 }
 
 /// The `KeyboardInterrupt`, or whatever the signal handler raised, that ended a wait.
-fn take_interrupt(error: &mut Error, py: Python<'_>) -> Option<PyErr> {
+fn interrupt(error: &Error, py: Python<'_>) -> Option<PyErr> {
     use std::error::Error as _;
     error.source()?.downcast_ref::<PyErr>().map(|interrupt| interrupt.clone_ref(py))
 }
 
-fn to_exception(py: Python<'_>, error: Error) -> PyErr {
+fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
     let name = match error.kind() {
         ErrorKind::Timeout => "CacheTimeoutError",
         ErrorKind::Auth => "CacheAuthError",
@@ -35,11 +35,11 @@ fn to_exception(py: Python<'_>, error: Error) -> PyErr {
         ErrorKind::BadValue => "BadValueError",
         ErrorKind::Unreachable | ErrorKind::Disconnected | ErrorKind::Tls => "CacheConnectionError",
         ErrorKind::OutOfRange => return PyOverflowError::new_err(error.to_string()),
-        ErrorKind::Key => return django_exception(py, "django.core.cache.backends.base", "InvalidCacheKey", &error),
-        ErrorKind::Config => return improperly_configured(py, &error),
+        ErrorKind::Key => return django_exception(py, "django.core.cache.backends.base", "InvalidCacheKey", error),
+        ErrorKind::Config => return improperly_configured(py, error),
         _ => "CacheError",
     };
-    build(py, name, &error).unwrap_or_else(|failure| failure)
+    build(py, name, error).unwrap_or_else(|failure| failure)
 }
 
 fn build(py: Python<'_>, name: &str, error: &Error) -> PyResult<PyErr> {

@@ -3,6 +3,8 @@
 //! The classes here come first in the class hierarchy of the backends in `pinyon.django`, so that a call goes straight into
 //! Rust; Django's `BaseCache` behind them gives what is not written here.
 
+#![allow(clippy::needless_pass_by_value)] // PyO3 hands arguments over by value
+
 mod backend;
 mod class_version;
 mod codec;
@@ -42,5 +44,6 @@ mod _pinyon {
 
 /// Lets Python run its signal handlers while a thread waits for a server: Ctrl-C becomes a `KeyboardInterrupt`.
 fn run_signal_handlers() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    #[allow(clippy::redundant_closure_for_method_calls)] // the method alone is not general over lifetimes
     Python::attach(|py| py.check_signals()).map_err(Into::into)
 }

@@ -174,9 +174,8 @@ fn from_absolute(moment: Option<f64>) -> Expiry {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     match Duration::try_from_secs_f64(moment).ok().and_then(|moment| moment.checked_sub(now)) {
         Some(left) if !left.is_zero() => Expiry::In(left),
-        Some(_) => Expiry::Now,
-        None if moment > 0.0 && !moment.is_finite() => Expiry::Never,
-        None => Expiry::Now,
+        None if moment == f64::INFINITY => Expiry::Never,
+        _ => Expiry::Now,
     }
 }
 

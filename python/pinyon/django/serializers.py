@@ -26,7 +26,9 @@ class MsgpackSerializer:
         try:
             import msgpack
         except ImportError as error:
-            raise ImproperlyConfigured('SERIALIZER = "msgpack" needs the package msgpack: pip install msgpack') from error
+            raise ImproperlyConfigured(
+                'SERIALIZER = "msgpack" needs the package msgpack: pip install msgpack'
+            ) from error
         self._msgpack = msgpack
 
     def dumps(self, value: Any) -> bytes:

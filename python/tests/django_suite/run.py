@@ -22,9 +22,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[0] = str(HERE.parent)
 
+from servers import MemcachedServer, RedisServer  # noqa: E402
+
 from django_suite import exclusions, source  # noqa: E402
 from django_suite.substitution import BUILTIN, PINYON, Substitution  # noqa: E402
-from servers import MemcachedServer, RedisServer  # noqa: E402
 
 # Run with every backend in the place of LocMemCache.
 COMMON = [

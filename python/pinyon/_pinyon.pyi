@@ -1,0 +1,89 @@
+"""The extension module. Use ``pinyon.django``."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+__version__: str
+
+def install(
+    default_timeout: object,
+    default_key_func: Callable[..., str],
+    stand_ins: list[tuple[str, list[Any]]],
+) -> None:
+    """Take over Django's sentinel and functions. Called once, by ``pinyon.django.base``."""
+
+class Configuration:
+    """The settings of one alias, read and validated. Raises ``ImproperlyConfigured``."""
+
+    warnings: list[str]
+    def __new__(cls, alias: str, backend: str, location: Any, params: dict[str, Any]) -> Configuration: ...
+
+class Backend:
+    """The attributes of ``BaseCache`` that decide keys and timeouts; setting one takes effect with the next call."""
+
+    default_timeout: float | None
+    key_prefix: str
+    version: Any
+    key_func: Callable[[Any, str, Any], str]
+    _max_entries: int
+    _cull_frequency: int
+    def _note_patched(self) -> None: ...
+
+class _Cache(Backend):
+    def _configure(self, configuration: Configuration) -> None: ...
+    def get(self, key: Any, default: Any = None, version: Any = None) -> Any:
+        """Return the value, or ``default`` if there is none. A stored None is a value."""
+    def set(self, key: Any, value: Any, timeout: float | None = ..., version: Any = None) -> None:
+        """Store the value for ``timeout`` seconds; None: for ever; 0 or less: not at all."""
+    def add(self, key: Any, value: Any, timeout: float | None = ..., version: Any = None) -> bool:
+        """Store the value if the key has none; return whether it had none."""
+    def touch(self, key: Any, timeout: float | None = ..., version: Any = None) -> bool:
+        """Give an existing entry a new timeout; return whether it existed."""
+    def delete(self, key: Any, version: Any = None) -> bool:
+        """Remove an entry; return whether it existed."""
+    def has_key(self, key: Any, version: Any = None) -> bool:
+        """Return whether there is an entry."""
+    def incr(self, key: Any, delta: int = 1, version: Any = None) -> int:
+        """Add ``delta`` atomically and keep the timeout; return the sum. ValueError if the key has no value."""
+    def get_many(self, keys: Iterable[Any], version: Any = None) -> dict[Any, Any]:
+        """Return the values that there are, by the keys as they were given."""
+    def set_many(self, data: Mapping[Any, Any], timeout: float | None = ..., version: Any = None) -> list[Any]:
+        """Store many values; return the keys that were not stored."""
+    def delete_many(self, keys: Iterable[Any], version: Any = None) -> None:
+        """Remove many entries."""
+    def ttl(self, key: Any, version: Any = None) -> int | None:
+        """Return the seconds that an entry has left; None if it does not expire, 0 if there is none."""
+    def stats(self) -> dict[str, int]:
+        """Return what this cache has done in this process: ``hits``, ``misses``, ``bad_values`` and more."""
+
+class LocMemCache(_Cache):
+    """Process memory."""
+
+    _cache: StoreView
+    _expire_info: StoreView
+    @property
+    def _lock(self) -> StoreView: ...
+    def clear(self) -> None: ...
+
+class RedisCache(_Cache):
+    """Redis and Valkey."""
+
+    def clear(self) -> bool | None:
+        """Empty the database, other applications' entries in it too, as Django does."""
+
+class MemcachedCache(_Cache):
+    """Memcached."""
+
+    def clear(self) -> bool | None:
+        """Empty all servers, other applications' entries in them too, as Django does."""
+
+class StoreView:
+    """A read-only view of a memory store under the names of Django's private attributes."""
+
+    def __getitem__(self, key: str) -> Any: ...
+    def __contains__(self, key: str) -> bool: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def keys(self) -> list[str]: ...
+    def locked(self) -> bool:
+        """Return whether some thread holds the store's lock at this moment."""
