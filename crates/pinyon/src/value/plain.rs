@@ -41,7 +41,7 @@ struct Classifier {
 
 /// Ends the classification of a value that is not plain.
 #[derive(Debug)]
-struct NotPlain;
+pub(super) struct NotPlain;
 
 impl Display for NotPlain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
