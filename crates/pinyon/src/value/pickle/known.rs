@@ -49,7 +49,8 @@ fn tail(second: u8, micro: [u8; 3], zone: Option<&PythonValue>, fold: bool) -> S
         text.push_str(", fold=1");
     }
     if let Some(zone) = zone {
-        text.push_str(&format!(", tzinfo={zone}"));
+        text.push_str(", tzinfo=");
+        text.push_str(&zone.to_string());
     }
     text
 }
@@ -59,10 +60,7 @@ fn datetime(object: &PythonObject) -> Option<String> {
     let year = u16::from_be_bytes([century, year]);
     let fold = month & 0x80 != 0;
     let month = month & 0x7f;
-    Some(format!(
-        "datetime.datetime({year}, {month}, {day}, {hour}, {minute}{})",
-        tail(second, [a, b, c], zone, fold)
-    ))
+    Some(format!("datetime.datetime({year}, {month}, {day}, {hour}, {minute}{})", tail(second, [a, b, c], zone, fold)))
 }
 
 fn date(object: &PythonObject) -> Option<String> {

@@ -17,10 +17,7 @@
 //! | any other variant | `{name: content}` | the same |
 //!
 //! Source of the format: CPython's `Lib/pickletools.py`, `Lib/pickle.py` and `Modules/_pickle.c`.
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod construct;
 mod deserialize;
@@ -41,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 pub(in crate::value) use deserialize::{Scalar, from_scalar};
 pub(in crate::value) use display::write_printable;
+pub(in crate::value) use graph::MAX_DEPTH;
 pub(in crate::value) use literal::MAX_DIGITS;
 pub use value::{PythonObject, PythonValue};
 
