@@ -26,17 +26,22 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         Ok(value) => return Ok(value),
         Err(Failure::Type(reason)) => reason,
         Err(Failure::Bytes) => return Err(bad(bytes)),
+        Err(Failure::Depth) => {
+            let message = format!("the cached MessagePack is nested deeper than {MAX_DEPTH} levels");
+            return Err(Error::new(ErrorKind::Value, message));
+        }
     };
     // A wrong type near the beginning says nothing of the rest: only whole values are sound ones of another type.
     match read_whole::<IgnoredAny>(bytes) {
-        Ok(_) | Err(Failure::Type(_)) => Err(Error::new(kind, message)),
-        Err(Failure::Bytes) => Err(bad(bytes)),
+        Ok(_) => Err(Error::new(kind, message)),
+        Err(_) => Err(bad(bytes)),
     }
 }
 
 /// Why bytes could not be read. The text and source of the library's errors may quote the value, so neither is kept.
 enum Failure {
     Bytes,
+    Depth,
     Type((ErrorKind, &'static str)),
 }
 
@@ -50,9 +55,7 @@ fn read_whole<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, Failu
         decode::Error::TypeMismatch(_) | decode::Error::Syntax(_) | decode::Error::LengthMismatch(_) => Failure::Type(
             (ErrorKind::Value, "the cached MessagePack has another form than the type that was asked for"),
         ),
-        decode::Error::DepthLimitExceeded => {
-            Failure::Type((ErrorKind::Value, "the cached MessagePack is nested deeper than 200 levels"))
-        }
+        decode::Error::DepthLimitExceeded => Failure::Depth,
         _ => Failure::Bytes,
     })?;
     match usize::try_from(deserializer.position()) {
