@@ -170,6 +170,7 @@ fn objects_of_every_protocol_are_shown_by_class_arguments_and_state() {
         ("collections.defaultdict(list, a=[1])", "collections.defaultdict(list, {'a': [1]})"),
         ("collections.Counter('aab')", "collections.Counter({'a': 2, 'b': 1})"),
         ("Color.RED", "__main__.Color(1)"),
+        ("range(1, 5)", "range(1, 5, 1)"),
         ("1+2j", "complex(1.0, 2.0)"),
         ("Plain", "__main__.Plain"),
         ("[len, int, collections.OrderedDict]", "[len, int, collections.OrderedDict]"),
@@ -206,10 +207,10 @@ fn every_object_without_a_rust_form_names_its_class() {
     }
 }
 
-/// Forms that only protocols 2 and later have.
+/// Forms that older protocols refuse, or spell as calls of calls.
 #[test]
 fn new_style_objects_are_read() {
-    let script = "each(lambda line: ' '.join(pickle.dumps(eval(line), protocol).hex() for protocol in range(2, 6)))";
+    let script = "each(lambda line: ' '.join(pickle.dumps(eval(line), protocol).hex() for protocol in range(4, 6)))";
     let cases = [
         ("slotted()", "<__main__.Slotted (None, {'a': 1})>"),
         ("Keyword(a=1)", "__main__.Keyword(a=1)"),
@@ -248,7 +249,10 @@ fn dumped<T: Serialize + ?Sized>(expression: &str, value: &T) -> (String, Vec<u8
 fn what_we_write_is_byte_for_byte_what_cpython_writes() {
     let numbers = |count: u32| (0..count).collect::<Vec<u32>>();
     let dict = |count: u32| (0..count).map(|number| (number, number * 1000)).collect::<BTreeMap<u32, u32>>();
-    let texts = |count: u32, width: usize| (0..count).map(|number| format!("{number:0>width$}")).collect::<Vec<_>>();
+    let texts = |count: usize, width: usize| {
+        let digits = (0..count).map(|number| number.to_string());
+        digits.map(|digits| "0".repeat(width - digits.len()) + &digits).collect::<Vec<_>>()
+    };
     let book = |id| Book { id, title: format!("title {id}"), price: Some(9.5), tags: vec![format!("tag {id}")] };
     let mut cases = vec![
         dumped("None", &()),
@@ -280,10 +284,9 @@ fn what_we_write_is_byte_for_byte_what_cpython_writes() {
             "[{'id': i, 'title': 'title %d' % i, 'price': 9.5, 'tags': ['tag %d' % i]} for i in range(2000)]",
             &(0..2000).map(book).collect::<Vec<_>>(),
         ),
-        // 300 names that are shared: the references beyond the 256th are written in another way.
+        // A reference to the 256th value or a later one is written in another way.
         dumped(
-            "[str(i) * 3 for i in range(300)] and [[{'id': i, 'title': 'title %d' % i, 'price': None, 'tags': []} \
-             for i in range(300)], {'Sold': 1}, {'Sold': 2}]",
+            "([{'id': i, 'title': 'title %d' % i, 'price': None, 'tags': []} for i in range(300)], {'Sold': 1}, {'Sold': 2})",
             &(
                 (0..300).map(|id| Book { price: None, tags: vec![], ..book(id) }).collect::<Vec<_>>(),
                 Event::Sold(1),
@@ -291,9 +294,6 @@ fn what_we_write_is_byte_for_byte_what_cpython_writes() {
             ),
         ),
     ];
-    if let Some((expression, _)) = cases.last_mut() {
-        *expression = format!("tuple({expression})");
-    }
     for number in [
         0,
         1,
@@ -354,16 +354,17 @@ fn what_we_write_is_byte_for_byte_what_cpython_writes() {
 
 /// What JSON can say, with text and numbers of many sizes.
 fn any_json() -> impl Strategy<Value = Value> {
-    let characters = |most| {
-        proptest::collection::vec(any::<char>(), 0..most).prop_map(|text| text.into_iter().collect::<String>())
-    };
+    let characters =
+        |most| proptest::collection::vec(any::<char>(), 0..most).prop_map(|text| text.into_iter().collect::<String>());
     let text = prop_oneof![8 => characters(20), 1 => (0_usize..40_000).prop_map(|length| "é".repeat(length))];
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         (0_u32..64, any::<i64>()).prop_map(|(shift, number)| Value::from(number >> shift)),
         any::<u64>().prop_map(Value::from),
-        any::<f64>().prop_filter("JSON has no infinities", |number| number.is_finite()).prop_map(|number| json!(number)),
+        any::<f64>()
+            .prop_filter("JSON has no infinities", |number| number.is_finite())
+            .prop_map(|number| json!(number)),
         text.prop_map(Value::from),
     ];
     leaf.prop_recursive(6, 100, 12, move |inner| {

@@ -9,6 +9,7 @@ use crate::store::Item;
 use flate2::read::ZlibDecoder;
 use serde::{Serialize, de::DeserializeOwned};
 use std::borrow::Cow;
+use std::fmt;
 use std::io::Read;
 
 /// Memcached's client flags, as pymemcache (`serde.py`) and pylibmc (`_pylibmcmodule.h`) use them.
@@ -55,12 +56,18 @@ pub struct Codec {
 }
 
 /// A value as a server stores it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// The bytes.
     pub bytes: Vec<u8>,
     /// Memcached's client flags; 0 with [`Layout::Digits`].
     pub flags: u32,
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Encoded({} bytes, flags {})", self.bytes.len(), self.flags)
+    }
 }
 
 impl Encoded {
@@ -75,7 +82,7 @@ impl Codec {
     ///
     /// # Errors
     /// [`ErrorKind::Value`] if the serializer cannot write it.
-    pub fn encode<T: Serialize + ?Sized>(&self, value: &T) -> Result<Encoded> {
+    pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Encoded> {
         match self.layout {
             Layout::Digits => {
                 let bytes = match integer_digits(value) {
@@ -107,7 +114,7 @@ impl Codec {
     /// * [`ErrorKind::BadValue`]: bytes that are not what they should be: truncated, foreign, another serializer's.
     /// * [`ErrorKind::Value`]: a sound value that is no `T`; [`pickle::python_class`] tells whether it is a Python object.
     /// * [`ErrorKind::OutOfRange`]: an integer that does not fit `T`.
-    pub fn decode<T: DeserializeOwned>(&self, item: Item<'_>) -> Result<T> {
+    pub fn decode<T: DeserializeOwned>(self, item: Item<'_>) -> Result<T> {
         match self.layout {
             Layout::Digits => match integer::parse(item.bytes) {
                 Some(number) => from_scalar(Scalar::Integer(number), false),
@@ -123,7 +130,7 @@ impl Codec {
     /// An item in readable form, whoever wrote it: a value as Python would print it, text and JSON as they are, anything
     /// else as its length and first bytes. Pickles are never executed. Never fails; nothing in the result can control a
     /// terminal.
-    pub fn show(&self, item: Item<'_>) -> String {
+    pub fn show(self, item: Item<'_>) -> String {
         let (bytes, meaning) = match self.layout {
             Layout::Digits => (Cow::Borrowed(item.bytes), Meaning::Unknown),
             Layout::Flags => match unpack(item) {
@@ -134,7 +141,7 @@ impl Codec {
         show::show(&bytes, meaning, self.serializer)
     }
 
-    fn decode_flagged<T: DeserializeOwned>(&self, bytes: &[u8], flags: u32) -> Result<T> {
+    fn decode_flagged<T: DeserializeOwned>(self, bytes: &[u8], flags: u32) -> Result<T> {
         match meaning(flags) {
             Meaning::Text => {
                 let text = std::str::from_utf8(bytes)
@@ -148,7 +155,9 @@ impl Codec {
             }
             Meaning::Serialized(serializer) => deserialize(serializer, bytes),
             Meaning::Unknown => {
-                let as_bytes = from_scalar(Scalar::Bytes(bytes), false);
+                // With another serializer a list is JSON or MessagePack and never the bytes themselves.
+                let lists = self.serializer == SerializerKind::Pickle;
+                let as_bytes = from_scalar(Scalar::Bytes { bytes, lists }, false);
                 match self.serializer {
                     SerializerKind::Pickle => as_bytes,
                     other => as_bytes.or_else(|_| deserialize(other, bytes)),
@@ -157,7 +166,7 @@ impl Codec {
         }
     }
 
-    fn serialize<T: Serialize + ?Sized>(&self, value: &T) -> Result<Vec<u8>> {
+    fn serialize<T: Serialize + ?Sized>(self, value: &T) -> Result<Vec<u8>> {
         match self.serializer {
             SerializerKind::Pickle => pickle::to_vec(value),
             SerializerKind::Json => json::to_vec(value),
@@ -165,7 +174,7 @@ impl Codec {
         }
     }
 
-    fn flag(&self) -> u32 {
+    fn flag(self) -> u32 {
         match self.serializer {
             SerializerKind::Pickle => flag::PICKLE,
             SerializerKind::Json => flag::JSON,

@@ -1,7 +1,8 @@
 //! Values as JSON.
 
 use crate::error::{Error, ErrorKind, Result};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 /// Writes `value` as compact JSON in UTF-8.
@@ -20,7 +21,8 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     // The text and source of serde_json's errors quote the value, so only the place is told.
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-        Category::Data => Error::new(
+        // A wrong type near the beginning says nothing of the rest: only whole JSON is sound JSON of another type.
+        Category::Data if serde_json::from_slice::<IgnoredAny>(bytes).is_ok() => Error::new(
             ErrorKind::Value,
             format!(
                 "the cached JSON has another form than the type that was asked for (line {}, column {})",

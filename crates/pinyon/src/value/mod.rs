@@ -10,6 +10,8 @@ pub mod pickle;
 pub mod plain;
 mod serde_error;
 mod show;
+#[cfg(test)]
+mod tests;
 
 pub use codec::{Codec, Encoded, Layout};
 pub use pickle::{PythonObject, PythonValue};

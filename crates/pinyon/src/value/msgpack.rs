@@ -1,8 +1,10 @@
 //! Values as MessagePack: structs as maps with the names of their fields, as Python's msgpack writes a dict.
 
+use super::pickle::MAX_DEPTH;
 use crate::error::{Error, ErrorKind, Result};
 use rmp_serde::decode;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::io::Cursor;
 
 /// Writes `value` as MessagePack.
@@ -20,29 +22,46 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
 /// [`ErrorKind::BadValue`] if the bytes are not one MessagePack value; [`ErrorKind::Value`] if that value is no `T`;
 /// [`ErrorKind::OutOfRange`] if an integer does not fit.
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let mut deserializer = decode::Deserializer::new(Cursor::new(bytes));
-    let value = T::deserialize(&mut deserializer).map_err(|error| failed(&error, bytes))?;
-    if usize::try_from(deserializer.position()).ok() != Some(bytes.len()) {
-        return Err(bad(bytes));
-    }
-    Ok(value)
-}
-
-/// The text and source of the library's errors may quote the value, so neither is kept.
-fn failed(error: &decode::Error, bytes: &[u8]) -> Error {
-    match error {
-        decode::Error::OutOfRange => {
-            Error::new(ErrorKind::OutOfRange, "the cached MessagePack holds an integer that does not fit")
+    let (kind, message) = match read_whole(bytes) {
+        Ok(value) => return Ok(value),
+        Err(Failure::Type(reason)) => reason,
+        Err(Failure::Bytes) => return Err(bad(bytes)),
+        Err(Failure::Depth) => {
+            let message = format!("the cached MessagePack is nested deeper than {MAX_DEPTH} levels");
+            return Err(Error::new(ErrorKind::Value, message));
         }
-        // The one marker that MessagePack does not use.
-        decode::Error::TypeMismatch(marker) if marker.to_u8() == 0xc1 => bad(bytes),
-        decode::Error::TypeMismatch(_) | decode::Error::Syntax(_) | decode::Error::LengthMismatch(_) => mismatch(),
-        _ => bad(bytes),
+    };
+    // A wrong type near the beginning says nothing of the rest: only whole values are sound ones of another type.
+    match read_whole::<IgnoredAny>(bytes) {
+        Ok(_) => Err(Error::new(kind, message)),
+        Err(_) => Err(bad(bytes)),
     }
 }
 
-fn mismatch() -> Error {
-    Error::new(ErrorKind::Value, "the cached MessagePack has another form than the type that was asked for")
+/// Why bytes could not be read. The text and source of the library's errors may quote the value, so neither is kept.
+enum Failure {
+    Bytes,
+    Depth,
+    Type((ErrorKind, &'static str)),
+}
+
+fn read_whole<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, Failure> {
+    let mut deserializer = decode::Deserializer::new(Cursor::new(bytes));
+    deserializer.set_max_depth(MAX_DEPTH);
+    let value = T::deserialize(&mut deserializer).map_err(|error| match error {
+        decode::Error::OutOfRange => {
+            Failure::Type((ErrorKind::OutOfRange, "the cached MessagePack holds an integer that does not fit"))
+        }
+        decode::Error::TypeMismatch(_) | decode::Error::Syntax(_) | decode::Error::LengthMismatch(_) => Failure::Type(
+            (ErrorKind::Value, "the cached MessagePack has another form than the type that was asked for"),
+        ),
+        decode::Error::DepthLimitExceeded => Failure::Depth,
+        _ => Failure::Bytes,
+    })?;
+    match usize::try_from(deserializer.position()) {
+        Ok(end) if end == bytes.len() => Ok(value),
+        _ => Err(Failure::Bytes),
+    }
 }
 
 fn bad(bytes: &[u8]) -> Error {

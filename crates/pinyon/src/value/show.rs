@@ -22,18 +22,18 @@ pub(super) fn show(bytes: &[u8], meaning: Meaning, serializer: SerializerKind) -
 
 fn guess(bytes: &[u8], serializer: SerializerKind) -> String {
     // From protocol 2 on a pickle begins with 0x80 and the protocol, which no text does.
-    if let [0x80, 2..=5, ..] = bytes {
-        if let Some(text) = show_pickle(bytes) {
-            return text;
-        }
+    if let [0x80, 2..=5, ..] = bytes
+        && let Some(text) = show_pickle(bytes)
+    {
+        return text;
     }
     if let Some(number) = integer::parse(bytes) {
         return number.to_string();
     }
-    if serializer == SerializerKind::Msgpack {
-        if let Some(text) = show_msgpack(bytes) {
-            return text;
-        }
+    if serializer == SerializerKind::Msgpack
+        && let Some(text) = show_msgpack(bytes)
+    {
+        return text;
     }
     if let Some(text) = readable_text(bytes) {
         // Protocols 0 and 1 look like text but end in a way that text hardly does.

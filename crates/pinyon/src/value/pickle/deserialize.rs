@@ -17,21 +17,27 @@ use std::borrow::Cow;
 pub(in crate::value) enum Scalar<'de> {
     Integer(Integer),
     Str(&'de str),
-    Bytes(&'de [u8]),
+    Bytes {
+        bytes: &'de [u8],
+        /// Whether they may be read as a list of integers, as they may out of a pickle.
+        lists: bool,
+    },
 }
 
 /// Reads a bare value as `T`, by the rules of [`super::from_slice`]; with `ints_as_bools`, 0 and 1 are bools too.
 pub(in crate::value) fn from_scalar<'de, T: Deserialize<'de>>(scalar: Scalar<'de>, ints_as_bools: bool) -> Result<T> {
+    let bytes_as_lists = !matches!(scalar, Scalar::Bytes { lists: false, .. });
     let (node, length) = match scalar {
         Scalar::Integer(Integer::Small(number)) => (Node::Int(number), 8),
         Scalar::Integer(Integer::Big(number)) => (Node::BigInt(Box::new(number)), 8),
         Scalar::Str(text) => (Node::Str(Cow::Borrowed(text)), text.len()),
-        Scalar::Bytes(bytes) => (Node::Bytes(Cow::Borrowed(bytes)), bytes.len()),
+        Scalar::Bytes { bytes, .. } => (Node::Bytes(Cow::Borrowed(bytes)), bytes.len()),
     };
     let mut graph = Graph::default();
     let root = graph.push(node)?;
     let mut walk = Walk::new(graph, root, length);
     walk.ints_as_bools = ints_as_bools;
+    walk.bytes_as_lists = bytes_as_lists;
     T::deserialize(Reader::new(&walk))
 }
 
@@ -145,14 +151,14 @@ impl<'w, 'de> Reader<'w, 'de> {
             Shape::Bytes(Cow::Borrowed(bytes)) => visitor.visit_borrowed_bytes(bytes),
             Shape::Bytes(Cow::Owned(bytes)) => visitor.visit_bytes(bytes),
             Shape::Seq(items) => {
-                let mut items = Items { reader: self, items: items.iter() };
+                let mut items = Items { reader: self, rest: items.iter() };
                 let value = visitor.visit_seq(&mut items)?;
-                if items.items.len() == 0 { Ok(value) } else { Err(too_long("list")) }
+                if items.rest.len() == 0 { Ok(value) } else { Err(too_long("list")) }
             }
             Shape::Map(entries) => {
-                let mut entries = Entries { reader: self, entries: entries.iter(), value: None };
+                let mut entries = Entries { reader: self, rest: entries.iter(), value: None };
                 let value = visitor.visit_map(&mut entries)?;
-                if entries.entries.len() == 0 { Ok(value) } else { Err(too_long("dict")) }
+                if entries.rest.len() == 0 { Ok(value) } else { Err(too_long("dict")) }
             }
         }
     }
@@ -257,7 +263,7 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.shape()? {
-            Shape::Bytes(bytes) => {
+            Shape::Bytes(bytes) if self.walk.bytes_as_lists => {
                 let mut bytes = bytes.iter().copied();
                 let value = visitor.visit_seq(serde::de::value::SeqDeserializer::<_, Error>::new(&mut bytes))?;
                 if bytes.len() == 0 { Ok(value) } else { Err(too_long("bytes object")) }
@@ -317,24 +323,24 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
 
 struct Items<'w, 'de> {
     reader: Reader<'w, 'de>,
-    items: std::slice::Iter<'w, Id>,
+    rest: std::slice::Iter<'w, Id>,
 }
 
 impl<'de> SeqAccess<'de> for Items<'_, 'de> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
-        self.items.next().map(|id| seed.deserialize(self.reader.child(*id))).transpose()
+        self.rest.next().map(|id| seed.deserialize(self.reader.child(*id))).transpose()
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.items.len())
+        Some(self.rest.len())
     }
 }
 
 struct Entries<'w, 'de> {
     reader: Reader<'w, 'de>,
-    entries: std::slice::Iter<'w, (Id, Id)>,
+    rest: std::slice::Iter<'w, (Id, Id)>,
     value: Option<Id>,
 }
 
@@ -342,7 +348,7 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
-        let Some((key, value)) = self.entries.next() else { return Ok(None) };
+        let Some((key, value)) = self.rest.next() else { return Ok(None) };
         self.value = Some(*value);
         seed.deserialize(self.reader.child(*key)).map(Some)
     }
@@ -353,7 +359,7 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.entries.len())
+        Some(self.rest.len())
     }
 }
 

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 /// The deepest nesting that is read or written. A thread with a 2 MiB stack must hold it, in a debug build too.
-pub(super) const MAX_DEPTH: usize = 200;
+pub(in crate::value) const MAX_DEPTH: usize = 200;
 /// What one value costs while walking, in the unit in which strings cost their length.
 const NODE_COST: usize = 32;
 /// What walking may cost beside the part that grows with the input.
@@ -143,13 +143,15 @@ pub(super) struct Walk<'de> {
     left: Cell<usize>,
     /// Whether the integers 0 and 1 are taken where a bool is wanted: pylibmc writes bools so.
     pub(super) ints_as_bools: bool,
+    /// Whether bytes are taken where a list of integers is wanted.
+    pub(super) bytes_as_lists: bool,
 }
 
 impl<'de> Walk<'de> {
     /// A walk over what `input_length` bytes described.
     pub(super) fn new(graph: Graph<'de>, root: Id, input_length: usize) -> Self {
         let left = input_length.saturating_mul(COST_PER_BYTE).saturating_add(FREE_COST);
-        Self { graph, root, left: Cell::new(left), ints_as_bools: false }
+        Self { graph, root, left: Cell::new(left), ints_as_bools: false, bytes_as_lists: true }
     }
 
     /// Pays for one value with `length` bytes of its own.

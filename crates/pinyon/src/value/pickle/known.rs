@@ -49,7 +49,8 @@ fn tail(second: u8, micro: [u8; 3], zone: Option<&PythonValue>, fold: bool) -> S
         text.push_str(", fold=1");
     }
     if let Some(zone) = zone {
-        text.push_str(&format!(", tzinfo={zone}"));
+        text.push_str(", tzinfo=");
+        text.push_str(&zone.to_string());
     }
     text
 }

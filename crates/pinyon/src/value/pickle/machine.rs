@@ -289,10 +289,14 @@ impl<'de> Machine<'de> {
     }
 
     pub(super) fn push_global(&mut self, module: Cow<'de, str>, name: Cow<'de, str>) -> Result<()> {
-        let module = match &*module {
-            "__builtin__" => Cow::Borrowed("builtins"),
-            "copy_reg" => Cow::Borrowed("copyreg"),
-            _ => module,
+        // Protocols 0 to 2 use the names of Python 2.
+        let (module, name) = match (&*module, &*name) {
+            ("__builtin__", "long") => (Cow::Borrowed("builtins"), Cow::Borrowed("int")),
+            ("__builtin__", "unicode") => (Cow::Borrowed("builtins"), Cow::Borrowed("str")),
+            ("__builtin__", "xrange") => (Cow::Borrowed("builtins"), Cow::Borrowed("range")),
+            ("__builtin__", _) => (Cow::Borrowed("builtins"), name),
+            ("copy_reg", _) => (Cow::Borrowed("copyreg"), name),
+            _ => (module, name),
         };
         self.push(Node::Global(Box::new(Global { module, name })))
     }

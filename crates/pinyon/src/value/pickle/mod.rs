@@ -38,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 pub(in crate::value) use deserialize::{Scalar, from_scalar};
 pub(in crate::value) use display::write_printable;
+pub(in crate::value) use graph::MAX_DEPTH;
 pub(in crate::value) use literal::MAX_DIGITS;
 pub use value::{PythonObject, PythonValue};
 

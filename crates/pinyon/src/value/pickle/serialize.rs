@@ -143,14 +143,12 @@ impl<'a> Serializer for &'a mut Pickler {
     }
 
     fn serialize_u128(self, number: u128) -> Result<()> {
-        match i128::try_from(number) {
-            Ok(number) => self.serialize_i128(number),
-            Err(_) => {
-                let [low, high] = [number as u64, (number >> 64) as u64].map(u64::to_le_bytes);
-                self.writer.long(&[&low[..], &high[..], &[0]].concat());
-                Ok(())
-            }
+        if let Ok(number) = i128::try_from(number) {
+            return self.serialize_i128(number);
         }
+        // One more byte, or the highest bit would be taken for the sign.
+        self.writer.long(&[&number.to_le_bytes()[..], &[0]].concat());
+        Ok(())
     }
 
     fn serialize_f32(self, number: f32) -> Result<()> {

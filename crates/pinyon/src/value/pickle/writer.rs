@@ -69,10 +69,8 @@ impl Writer {
             self.out.drain(start..header_end);
             return;
         }
-        if let Some(header) = self.out.get_mut(start..header_end).and_then(|header| header.first_chunk_mut()) {
-            let [a, b, c, d, e, f, g, h] = (length as u64).to_le_bytes();
-            let filled: [u8; FRAME_HEADER] = [op::FRAME, a, b, c, d, e, f, g, h];
-            *header = filled;
+        if let Some(header) = self.out.get_mut(start..header_end) {
+            header.copy_from_slice(&long_header(op::FRAME, length));
         }
     }
 
@@ -112,8 +110,7 @@ impl Writer {
                 &[long, a, b, c, d]
             }
             _ => {
-                let [a, b, c, d, e, f, g, h] = (length as u64).to_le_bytes();
-                huge_header = [huge, a, b, c, d, e, f, g, h];
+                huge_header = long_header(huge, length);
                 &huge_header
             }
         };
@@ -213,6 +210,15 @@ impl Writer {
         }
         self.write(bytes);
     }
+}
+
+/// An opcode with a length of eight bytes.
+fn long_header(opcode: u8, length: usize) -> [u8; FRAME_HEADER] {
+    let mut header = [opcode; FRAME_HEADER];
+    if let Some((_, number)) = header.split_first_mut() {
+        number.copy_from_slice(&(length as u64).to_le_bytes());
+    }
+    header
 }
 
 fn single_latin1(text: &str) -> Option<char> {
