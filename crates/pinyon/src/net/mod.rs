@@ -1,16 +1,18 @@
-//! What the network backends share: addresses, TLS, connections, the pool and the blocking driver.
+//! What the network backends share: addresses, TLS, connections, the pool, health and the blocking driver.
 //!
 //! Nothing here knows a command. A [`Protocol`] says how a connection is opened and how replies are told apart; a driver
 //! moves the bytes. The blocking driver starts no thread and no runtime: the calling thread writes, waits and reads.
 
 mod connection;
 mod exchange;
+mod health;
 mod pool;
 mod stream;
 mod tls;
 
 pub use connection::Connection;
 pub use exchange::{Outgoing, exchange_many};
+pub(crate) use health::Health;
 pub use pool::{Endpoint, Lease, Pool};
 
 use crate::error::{Error, Result};

@@ -9,6 +9,8 @@
 #![allow(unreachable_pub, reason = "a module of many test files, not of one crate")]
 
 pub mod certificates;
+pub mod client;
+pub mod fake;
 
 use self::certificates::Certificates;
 use pinyon::settings::Address;
