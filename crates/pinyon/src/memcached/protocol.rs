@@ -227,4 +227,8 @@ impl Protocol for MetaProtocol {
     fn unreachable_hint() -> &'static str {
         "Start memcached there, or correct host and port in LOCATION; `memcached -vv -p PORT` shows who connects"
     }
+
+    fn closed_hint() -> &'static str {
+        "It was stopped, it refuses this client, or it is not a Memcached server; `memcached -vv -p PORT` shows who connects"
+    }
 }

@@ -1,7 +1,7 @@
 //! One connection to one server: its stream, what is to be sent, and what has come back.
 
 use super::stream::Stream;
-use super::{MAX_REPLY_BYTES, Parser, Protocol, check_interrupt};
+use super::{MAX_REPLY_BYTES, Parser, Protocol, check_interrupt, tls};
 use crate::error::{Error, ErrorKind};
 use rustix::event::{PollFd, PollFlags};
 use std::io;
@@ -14,6 +14,8 @@ const READ_CHUNK: usize = 16 * 1024;
 const READ_AHEAD: usize = 1024 * 1024;
 /// A buffer that grew beyond this for one large value is given back after it.
 const KEPT_BUFFER: usize = 256 * 1024;
+
+const CLOSED_HINT: &str = "It was stopped or restarted, or it refuses this client; its log says which";
 
 /// Why an exchange failed, and how far it had come.
 pub(super) struct Failure {
@@ -235,20 +237,20 @@ impl<P: Protocol> Connection<P> {
     }
 
     fn failure(&self, error: &io::Error) -> Failure {
-        let kind = if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
-            ErrorKind::Tls
-        } else {
-            ErrorKind::Disconnected
+        let message = format!("the connection to {} was lost: {error}", P::NAME);
+        let error = match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+            Some(cause) => Error::new(ErrorKind::Tls, message).with_hint(tls::hint(cause)).with_source(cause.clone()),
+            None => Error::new(ErrorKind::Disconnected, message)
+                .with_hint(CLOSED_HINT)
+                .with_source(io::Error::new(error.kind(), error.to_string())),
         };
-        let error = Error::new(kind, format!("the connection to {} was lost: {error}", P::NAME))
-            .with_source(io::Error::new(error.kind(), error.to_string()));
         Failure { error, sent: self.written > 0, dead: self.filled == 0 }
     }
 
     fn closed(&self) -> Failure {
         let when = if self.filled == 0 { "before an answer" } else { "in the middle of an answer" };
         let error = Error::new(ErrorKind::Disconnected, format!("{} closed the connection {when}", P::NAME))
-            .with_hint("It was stopped or restarted, or it refuses this client; its log says which.");
+            .with_hint(CLOSED_HINT);
         Failure { error, sent: self.written > 0, dead: self.filled == 0 }
     }
 }

@@ -177,7 +177,7 @@ impl<'a, P: Protocol> Part<'a, P> {
         match outcome {
             Ok(()) => (Stage::Done(Ok(lease)), false),
             Err(failure) if lease.is_worth_a_fresh_connection(&failure, self.repeatable) => {
-                self.request.pool.forget_idle(&mut lease);
+                lease.forget_dead();
                 (self.connect(lease), true)
             }
             Err(failure) => (Stage::Done(Err(self.request.pool.describe(failure, self.repeatable))), false),

@@ -44,6 +44,9 @@ pub trait Protocol: Send + Sync + 'static {
 
     /// What to do if nobody listens at the address.
     fn unreachable_hint() -> &'static str;
+
+    /// What to do if the connection is closed in place of an answer to [`Protocol::hello`].
+    fn closed_hint() -> &'static str;
 }
 
 /// An incremental parser of replies. It remembers where the replies lie in the bytes, and copies none of them.

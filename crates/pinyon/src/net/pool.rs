@@ -8,7 +8,7 @@
 //! closed without a word on the wire (a `close` of a copy does not end the parent's connection).
 
 use super::connection::{Connection, Failure};
-use super::stream::Stream;
+use super::stream::{NoHandshake, Stream};
 use super::{Parser, Protocol, exchange, tls};
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{Address, TlsSettings};
@@ -99,7 +99,7 @@ impl<P: Protocol> Pool<P> {
             match outcome {
                 Ok(()) => return Ok(lease),
                 Err(failure) if lease.is_worth_a_fresh_connection(&failure, repeatable) => {
-                    self.forget_idle(&mut lease);
+                    lease.forget_dead();
                     self.open(&mut lease, &mut deadline)?;
                 }
                 Err(failure) => return Err(self.describe(failure, repeatable)),
@@ -138,22 +138,6 @@ impl<P: Protocol> Pool<P> {
         connections.open += 1;
         drop(connections);
         Ok(Lease { connection: None, state, reused: false })
-    }
-
-    /// After the connection of `lease` was found dead: the idle ones are as old, and most likely as dead. The lease keeps
-    /// its place in the pool.
-    pub(super) fn forget_idle(&self, lease: &mut Lease<P>) {
-        lease.connection = None;
-        lease.reused = false;
-        let dead = {
-            let mut connections = lease.state.lock();
-            let dead = std::mem::take(&mut connections.idle);
-            connections.open -= dead.len();
-            dead
-        };
-        if !dead.is_empty() {
-            lease.state.given_back.notify_all();
-        }
     }
 
     /// Turns a failed exchange into the error that the caller gets.
@@ -218,11 +202,13 @@ impl<P: Protocol> Pool<P> {
     /// The error of a connection that failed while it was greeted. A server that closes the connection often says why.
     pub(super) fn unfriendly(&self, connection: &Connection<P>, mut failure: Failure) -> Error {
         let (parser, _) = connection.replies();
-        if failure.error.kind() == ErrorKind::Disconnected
-            && parser.replies() > 0
-            && let Err(reason) = self.welcome(connection)
-        {
-            return reason;
+        if failure.error.kind() == ErrorKind::Disconnected {
+            if parser.replies() > 0
+                && let Err(reason) = self.welcome(connection)
+            {
+                return reason;
+            }
+            failure.error = failure.error.with_hint(P::closed_hint());
         }
         failure.sent = false;
         self.describe(failure, true)
@@ -245,17 +231,23 @@ impl<P: Protocol> Pool<P> {
         if let Some(cause) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             return Error::new(ErrorKind::Tls, format!("TLS with {} could not be set up: {cause}", P::NAME))
                 .with_server(self.label())
-                .with_hint(tls_hint(cause))
+                .with_hint(tls::hint(cause))
                 .with_source(cause.clone());
         }
-        let (kind, what) = match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => (
-                ErrorKind::Unreachable,
-                format!("no connection within {} s", self.endpoint.connect_timeout.as_secs_f64()),
-            ),
-            _ => (ErrorKind::Unreachable, error.to_string()),
+        let within = self.endpoint.connect_timeout.as_secs_f64();
+        if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoHandshake>) {
+            return Error::new(ErrorKind::Timeout, format!("{} did not answer a TLS greeting within {within} s", P::NAME))
+                .with_server(self.label())
+                .with_hint(
+                    "The server is overloaded or stopped, or it does not speak TLS at this port: redis:// instead of rediss://?",
+                );
+        }
+        let what = match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => format!("no connection within {within} s"),
+            _ => error.to_string(),
         };
-        Error::new(kind, format!("{} at {} is not running or not reachable: {what}", P::NAME, self.endpoint.address))
+        let message = format!("{} at {} is not running or not reachable: {what}", P::NAME, self.endpoint.address);
+        Error::new(ErrorKind::Unreachable, message)
             .with_server(self.label())
             .with_hint(P::unreachable_hint())
             .with_source(io::Error::new(error.kind(), error.to_string()))
@@ -265,18 +257,6 @@ impl<P: Protocol> Pool<P> {
         Error::new(ErrorKind::Timeout, format!("all {most} connections to {} are in use", P::NAME))
             .with_server(self.label())
             .with_hint("Raise max_connections (max_pool_size), or use fewer threads.")
-    }
-}
-
-fn tls_hint(error: &rustls::Error) -> &'static str {
-    match error {
-        rustls::Error::InvalidCertificate(_) => {
-            "If the certificate comes from an authority of your own, name its PEM file as ssl_ca_certs."
-        }
-        rustls::Error::InvalidMessage(_) => {
-            "The server does not speak TLS at this port: redis:// instead of rediss://?"
-        }
-        _ => "Check the ssl_ options and the server's TLS settings.",
     }
 }
 
@@ -314,6 +294,22 @@ impl<P: Protocol> Lease<P> {
     /// Puts a connection that has been welcomed into a lease that was reserved for it.
     pub(super) fn fill(&mut self, connection: Connection<P>) {
         self.connection = Some(connection);
+    }
+
+    /// Closes the connection, which was found dead, and the idle ones: they are as old, and most likely as dead. The lease
+    /// keeps its place in the pool.
+    pub(super) fn forget_dead(&mut self) {
+        self.connection = None;
+        self.reused = false;
+        let idle = {
+            let mut connections = self.state.lock();
+            let idle = std::mem::take(&mut connections.idle);
+            connections.open -= idle.len();
+            idle
+        };
+        if !idle.is_empty() {
+            self.state.given_back.notify_all();
+        }
     }
 
     /// True if the request may be sent once more, because the server has most likely never seen it or may see it twice.

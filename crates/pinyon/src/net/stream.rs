@@ -25,6 +25,18 @@ pub(super) struct TlsStream {
     socket: TcpStream,
 }
 
+/// The server took the connection and did not answer our TLS greeting in time.
+#[derive(Debug)]
+pub(super) struct NoHandshake;
+
+impl std::error::Error for NoHandshake {}
+
+impl std::fmt::Display for NoHandshake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no answer to the TLS greeting")
+    }
+}
+
 impl Stream {
     /// Connects within `timeout`, over all addresses that a host name has.
     pub(super) fn connect(
@@ -214,6 +226,10 @@ impl Opening {
     }
 }
 
+fn is_early(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
 fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "the host name has no address")
 }
@@ -242,12 +258,13 @@ impl TlsStream {
         while stream.session.is_handshaking() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake timed out"));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, NoHandshake));
             }
             stream.socket.set_read_timeout(Some(left))?;
             stream.socket.set_write_timeout(Some(left))?;
             match stream.shake_hands() {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The time that is left shows in the next round.
+                Err(error) if is_early(&error) => {}
                 done => done?,
             }
         }

@@ -415,6 +415,11 @@ impl Protocol for RespProtocol {
         "Start redis-server there, or correct host and port in LOCATION; `redis-cli -h HOST -p PORT ping` shows whether it \
          answers"
     }
+
+    fn closed_hint() -> &'static str {
+        "Does the server want TLS at this port (rediss:// in LOCATION)? Otherwise it was stopped, or it refuses this client; \
+         its log says which"
+    }
 }
 
 /// An error that the server sent: its kind by its first word, its own text, and what to do.

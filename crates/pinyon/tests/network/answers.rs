@@ -102,7 +102,7 @@ fn a_greeting_or_a_pipeline_that_comes_byte_by_byte_ends_with_the_timeout_too() 
     for port in [greeting.port(), pipeline.port()] {
         let client = Client::redis(&RedisSettings { timeout: SHORT, ..redis_at(loopback(port)) });
         let start = Instant::now();
-        let error = client.set("key", &[b'v'; 100_000]).unwrap_err();
+        let error = client.set("key", &vec![b'v'; 100_000]).unwrap_err();
         assert!(error.is_timeout() && start.elapsed() < SHORT * 10, "{error}, after {:?}", start.elapsed());
         assert_eq!(client.open_connections(), 0);
     }

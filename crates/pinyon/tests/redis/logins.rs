@@ -114,7 +114,7 @@ fn tls_checks_the_name_of_the_server_unless_told_otherwise() {
     let redis = servers::redis().tls(&elsewhere, false).start();
     let error = refusal(&tls_server(&redis, trusting(&elsewhere)), 2);
     assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
-    assert!(error.hint().unwrap().contains("name"), "{error}");
+    assert!(error.hint().unwrap().contains("host name"), "{error}");
     let any_name = TlsSettings { check_hostname: false, ..trusting(&elsewhere) };
     assert!(client(tls_server(&redis, any_name.clone()), 2).set("key", b"value").unwrap());
     // Any name, but not any authority.
@@ -137,8 +137,9 @@ fn tls_and_plain_are_not_mistaken_for_each_other() {
     let redis = servers::redis().tls(&certificates, false).start();
     let tls_to_plain = RedisServer { address: loopback(redis.port()), ..tls_server(&redis, trusting(&certificates)) };
     let error = refusal(&tls_to_plain, 2);
-    assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
-    assert!(error.hint().unwrap().contains("redis://"), "{error}");
+    // The server takes our greeting for the beginning of a line and waits for the rest of it.
+    assert!(matches!(error.kind(), ErrorKind::Tls | ErrorKind::Timeout), "{error}");
+    assert!(error.message().contains("TLS") && error.hint().unwrap().contains("redis://"), "{error}");
 
     let plain_to_tls = RedisServer::new(loopback(redis.tls_port()));
     let error = refusal(&plain_to_tls, 2);

@@ -114,7 +114,7 @@ impl Peer {
 
     /// Reads what has come, at least one byte; 0 if the client closed.
     pub fn read_some(&mut self) -> usize {
-        let mut bytes = [0; 64 * 1024];
+        let mut bytes = [0; 16 * 1024];
         let count = self.stream.read(&mut bytes).unwrap_or(0);
         self.unread.extend_from_slice(&bytes[..count]);
         self.shared.received.lock().expect("what was received").extend_from_slice(&bytes[..count]);
