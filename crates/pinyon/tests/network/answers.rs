@@ -108,6 +108,23 @@ fn a_greeting_or_a_pipeline_that_comes_byte_by_byte_ends_with_the_timeout_too() 
     }
 }
 
+/// A part of the reply just before the end must not start the clock anew.
+#[test]
+fn a_reply_that_stops_in_the_middle_ends_with_the_timeout_of_the_operation() {
+    let timeout = Duration::from_secs(1);
+    let fake = Fake::start(move |peer| {
+        peer.greet_as_redis();
+        peer.read_some();
+        sleep(timeout.mul_f32(0.85));
+        peer.send(b"$100\r\nhalf");
+        peer.wait_for_the_end();
+    });
+    let client = Client::redis(&RedisSettings { timeout, ..redis_at(loopback(fake.port())) });
+    let start = Instant::now();
+    let error = client.get("key").unwrap_err();
+    assert!(error.is_timeout() && start.elapsed() < timeout.mul_f32(1.7), "{error}, after {:?}", start.elapsed());
+}
+
 #[test]
 fn a_late_reply_never_answers_the_next_question() {
     let (go_on, gate) = mpsc::channel::<()>();

@@ -1,6 +1,7 @@
 //! One server that is written to, others that are read from.
 
 use crate::servers::client::{Client, loopback};
+use crate::servers::fake::Fake;
 use crate::servers::{self, Server};
 use pinyon::ErrorKind;
 use pinyon::settings::{RedisServer, RedisSettings};
@@ -96,6 +97,20 @@ fn a_replica_that_hangs_is_waited_for_once_and_then_left_alone() {
     while client.get("key").unwrap().as_deref() != Some(b"replica") {
         assert!(start.elapsed() < Duration::from_secs(30), "the replica was never asked again");
     }
+}
+
+#[test]
+fn a_replica_that_never_answers_does_not_cost_every_read_a_timeout() {
+    let (primary, replica) = (servers::redis().start(), Fake::silent());
+    let servers = [primary.port(), replica.port()].map(|port| RedisServer::new(loopback(port))).to_vec();
+    let timeout = Duration::from_millis(300);
+    let client = Client::redis(&RedisSettings { servers, timeout, ..RedisSettings::default() });
+    primary.ask("SET key primary").unwrap();
+    for _ in 0..100 {
+        assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"primary"[..]));
+    }
+    // Once, and perhaps once more if this machine is very slow.
+    assert!((1..=2).contains(&replica.connections()), "asked {} times", replica.connections());
 }
 
 #[test]
