@@ -20,6 +20,7 @@ def draw(measurements, labels, path):
     matplotlib.rcParams["font.family"] = ["DejaVu Sans"]
     positions, groups = _positions(measurements)
     figure, axes = plt.subplots(figsize=(9, 1.9 + 0.38 * (positions[-1] + 1)), facecolor=PAPER, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.15, h_pad=0.15)
     axes.set_facecolor(PAPER)
     fastest = max(each.per_second for each in measurements)
     for position, each in zip(positions, measurements):
