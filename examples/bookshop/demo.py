@@ -41,7 +41,6 @@ def main():
 def fill_the_shop():
     """Makes the tables and the books, unless they are there."""
     from django.core.management import call_command
-
     from shop import catalogue
 
     heading("The shop")
@@ -149,7 +148,7 @@ def table(measurements, labels):
     for name in ("Requests", "Median ms", "Requests/s", "Factor"):
         result.add_column(name, justify="right")
     uncached = measurements[0]
-    for before, each in zip([None, *measurements], measurements):
+    for before, each in zip([None, *measurements], measurements, strict=False):
         new = before is None or before.cache != each.cache
         if new and before is not None:
             result.add_section()

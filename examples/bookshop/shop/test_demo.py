@@ -6,18 +6,18 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-import pinyon.django
-from django.conf import settings
-from django.core.cache import caches
-from django.test import SimpleTestCase, TestCase, override_settings
-
 import chart
 import demo
 import measurement
+import pinyon.django
 import serving
 from bookshop import settings as settings_module
 from bookshop.wsgi import application
+from django.conf import settings
+from django.core.cache import caches
+from django.test import SimpleTestCase, TestCase, override_settings
 from measurement import Measurement
+
 from shop import catalogue
 from shop.views import WAYS
 
