@@ -175,7 +175,7 @@ impl ServerCache {
             BackendSettings::Memcached(settings) => {
                 (Servers::Memcached(MemcachedStore::shared(settings)), settings.ignore_exceptions)
             }
-            BackendSettings::Memory(_) => return Err(PyTypeError::new_err("settings of another backend")),
+            _ => return Err(PyTypeError::new_err("settings of another backend")),
         };
         let _ = self.open.set(Open { configuration, store, ignore_exceptions });
         Ok(())

@@ -198,6 +198,7 @@ fn open(entry: &Entry) -> Result<Cache> {
         BackendSettings::Memcached(memcached) => {
             (MemcachedStore::shared(memcached), Layout::Flags, memcached.serializer, memcached.on_bad_value)
         }
+        BackendSettings::File(_) | BackendSettings::Database(_) | BackendSettings::Dummy => todo!(),
     };
     let codec = Codec { serializer, layout };
     Ok(Cache::with_bad_values(&settings.alias, store, codec, keys, settings.timeout, on_bad_value))

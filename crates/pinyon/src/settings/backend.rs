@@ -4,7 +4,7 @@ use super::fields::{Problems, nearest};
 use super::node::Span;
 
 /// The class paths of BACKEND, with what each stands for.
-const BACKENDS: [(&str, Backend); 14] = [
+const BACKENDS: [(&str, Backend); 23] = [
     ("memory", Backend::Memory),
     ("redis", Backend::Redis(Redis::Django)),
     ("memcached", Backend::Memcached(Memcached::PyMemcache)),
@@ -18,13 +18,18 @@ const BACKENDS: [(&str, Backend); 14] = [
     ("pinyon.django.MemcachedCache", Backend::Memcached(Memcached::PyMemcache)),
     ("pinyon.django.PyMemcacheCache", Backend::Memcached(Memcached::PyMemcache)),
     ("pinyon.django.PyLibMCCache", Backend::Memcached(Memcached::PyLibMC)),
+    ("file", Backend::File),
+    ("database", Backend::Database),
+    ("dummy", Backend::Dummy),
+    ("django.core.cache.backends.filebased.FileBasedCache", Backend::File),
+    ("django.core.cache.backends.db.DatabaseCache", Backend::Database),
+    ("django.core.cache.backends.dummy.DummyCache", Backend::Dummy),
+    ("pinyon.django.FileBasedCache", Backend::File),
+    ("pinyon.django.DatabaseCache", Backend::Database),
+    ("pinyon.django.DummyCache", Backend::Dummy),
     // The one on python-memcached.
     ("django.core.cache.backends.memcached.MemcachedCache", Backend::Gone),
 ];
-
-/// What will be there and is not yet: the last part of the class path, and the short name.
-const LATER: [(&str, &str); 4] =
-    [("FileBasedCache", "file"), ("DatabaseCache", "database"), ("DummyCache", "dummy"), ("DatabaseCache", "db")];
 
 /// The engine behind a BACKEND, and whose options it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +37,9 @@ pub(super) enum Backend {
     Memory,
     Redis(Redis),
     Memcached(Memcached),
+    File,
+    Database,
+    Dummy,
     /// Was removed from Django.
     Gone,
 }
@@ -68,11 +76,6 @@ pub(super) fn find(path: &str, span: Option<Span>, problems: &mut Problems<'_>) 
 
 fn unknown(path: &str, span: Option<Span>, problems: &mut Problems<'_>) {
     let class = path.rsplit('.').next().unwrap_or(path);
-    if LATER.iter().any(|(name, short)| class == *name || path == *short) {
-        let hint = "There are 'memory', 'redis' and 'memcached', and the class paths that stand for them.".to_owned();
-        problems.error(&format!("BACKEND '{path}' is not available yet in this version"), span, hint);
-        return;
-    }
     let names: Vec<&str> =
         BACKENDS.iter().filter(|(_, backend)| *backend != Backend::Gone).map(|(name, _)| *name).collect();
     // The class name alone is closer to a path of another package than the whole path is.
@@ -80,7 +83,9 @@ fn unknown(path: &str, span: Option<Span>, problems: &mut Problems<'_>) {
     let hint = match nearest(path, &names).or_else(by_class) {
         Some(near) => format!("Did you mean '{near}'?"),
         None => {
-            "Use 'memory', 'redis' or 'memcached', or a class path of Django, django-redis or pinyon.django.".to_owned()
+            "Use 'memory', 'redis', 'memcached', 'file', 'database' or 'dummy', or a class path of Django, django-redis or \
+             pinyon.django."
+                .to_owned()
         }
     };
     problems.error(&format!("BACKEND '{path}' is not known"), span, hint);
@@ -105,14 +110,6 @@ mod tests {
         assert_eq!(engine("pinyon.django.RedisCache"), Some(Backend::Redis(Redis::Django)));
         assert_eq!(engine("pinyon.django.PyLibMCCache"), Some(Backend::Memcached(Memcached::PyLibMC)));
         assert!(problems.errors.is_empty());
-    }
-
-    #[test]
-    fn backends_of_a_later_version_are_named_as_such() {
-        for path in ["django.core.cache.backends.filebased.FileBasedCache", "dummy", "db", "database", "file"] {
-            let text = complaint(path);
-            assert!(text.contains(path) && text.contains("not available yet in this version"), "{text}");
-        }
     }
 
     #[test]

@@ -21,8 +21,11 @@
 //! # Ok::<(), pinyon::Error>(())
 //! ```
 mod backend;
+mod database_options;
 mod fields;
+mod file_options;
 mod json;
+mod limits;
 mod location;
 mod mask;
 mod memcached_options;

@@ -45,6 +45,12 @@ pub enum BackendSettings {
     Redis(RedisSettings),
     /// Memcached.
     Memcached(MemcachedSettings),
+    /// Files in a directory.
+    File(FileSettings),
+    /// A table of an SQL database.
+    Database(DatabaseSettings),
+    /// Nothing at all: keys are checked, and nothing is stored.
+    Dummy,
 }
 
 /// What to do with bytes in the cache that cannot be read (OPTIONS `ON_BAD_VALUE`).
@@ -99,6 +105,47 @@ impl Default for MemorySettings {
             serializer: SerializerKind::default(),
             on_bad_value: OnBadValue::default(),
         }
+    }
+}
+
+/// A cache of files, in the format of Django's `FileBasedCache`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FileSettings {
+    /// LOCATION: the directory; made if it is not there.
+    pub directory: PathBuf,
+    /// OPTIONS MAX_ENTRIES; default 300.
+    pub max_entries: i64,
+    /// OPTIONS CULL_FREQUENCY; default 3: a full cache loses one entry in three. 0: it loses them all.
+    pub cull_frequency: i64,
+    /// OPTIONS MAX_BYTES: about the most that all files together may have. Default none.
+    pub max_bytes: Option<u64>,
+    /// OPTIONS SERIALIZER, for the Rust face.
+    pub serializer: SerializerKind,
+    /// OPTIONS ON_BAD_VALUE.
+    pub on_bad_value: OnBadValue,
+}
+
+/// A cache in a table of an SQL database, in the format of Django's `DatabaseCache`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct DatabaseSettings {
+    /// LOCATION: the name of the table.
+    pub table: String,
+    /// OPTIONS DATABASE_URL, for the Rust face: `sqlite:///path`, `postgres://…`, `mysql://…`. Django uses its own connection.
+    pub url: Option<String>,
+    /// OPTIONS MAX_ENTRIES; default 300.
+    pub max_entries: i64,
+    /// OPTIONS CULL_FREQUENCY; default 3: a full cache loses one entry in three. 0: it loses them all.
+    pub cull_frequency: i64,
+    /// OPTIONS SERIALIZER, for the Rust face.
+    pub serializer: SerializerKind,
+    /// OPTIONS ON_BAD_VALUE.
+    pub on_bad_value: OnBadValue,
+}
+
+/// Without the URL, which may hold a password.
+impl fmt::Debug for DatabaseSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseSettings").field("table", &self.table).finish_non_exhaustive()
     }
 }
 

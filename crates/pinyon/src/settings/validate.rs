@@ -4,7 +4,7 @@ use super::backend::{self, Backend, Redis};
 use super::fields::{Field, Problems, placed, suggestion};
 use super::model::{BackendSettings, CacheSettings, Settings};
 use super::node::{Entry, Node, Value};
-use super::{json, memcached_options, memory_options, redis_options, toml, url};
+use super::{database_options, file_options, json, memcached_options, memory_options, redis_options, toml, url};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Version;
 use crate::timeout::{Expiry, Timeout};
@@ -223,6 +223,12 @@ fn read(node: &Node, problems: &mut Problems<'_>) -> Option<CacheSettings> {
             refuse_limits(&limits, "Memcached", problems);
             BackendSettings::Memcached(memcached_options::read(rules, location, options, problems))
         }
+        Backend::File => BackendSettings::File(file_options::read(location, options, &limits, node.span, problems)),
+        Backend::Database => {
+            BackendSettings::Database(database_options::read(location, options, &limits, node.span, problems))
+        }
+        // Django's takes whatever there is, so that a site can put it in the place of any other.
+        Backend::Dummy => BackendSettings::Dummy,
         Backend::Gone => return None,
     };
     Some(settings)
