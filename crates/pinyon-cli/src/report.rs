@@ -18,8 +18,8 @@ const TEXT_WIDTH: usize = 100;
 const NARROWEST: u16 = 60;
 
 const HEADER: [&str; 8] = ["Alias", "Backend", "Server", "Status", "Round trip", "Version", "Memory", "Entries"];
-/// The columns that are not broken into lines where the terminal is narrow: alias and server.
-const NAMES: [usize; 2] = [0, 2];
+/// The columns that are not broken into lines where the terminal is narrow: alias, backend and server.
+const NAMES: [usize; 3] = [0, 1, 2];
 /// The columns of numbers.
 const NUMBERS: [usize; 2] = [4, 7];
 
