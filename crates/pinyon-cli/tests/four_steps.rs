@@ -45,7 +45,7 @@ fn every_step_works_in_toml_and_in_json() {
         assert_eq!(pinyon(&three, &["set", "book", book, "--json", "-a", "memcached_cache"]).said(), "stored\n");
         assert_eq!(
             pinyon(&three, &["get", "book", "-a", "memcached_cache"]).said(),
-            "{'pages': 474, 'tags': ['novel', None], 'title': 'Emma'}\n"
+            "{'title': 'Emma', 'pages': 474, 'tags': ['novel', None]}\n"
         );
 
         // Two processes on two aliases of one Redis, at the same time.
