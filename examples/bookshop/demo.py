@@ -149,7 +149,7 @@ def table(measurements, labels):
     for name in ("Requests", "Median ms", "Requests/s", "Factor"):
         result.add_column(name, justify="right")
     uncached = measurements[0]
-    for before, each in zip([None, *measurements], measurements):
+    for before, each in zip([None, *measurements], measurements, strict=False):
         new = before is None or before.cache != each.cache
         if new and before is not None:
             result.add_section()
