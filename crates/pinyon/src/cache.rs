@@ -350,13 +350,13 @@ impl BlockingCache<'_> {
         &*self.cache.shared.store
     }
 
-    fn on_key<R>(&self, key: &str, operation: &'static str, ask: impl FnOnce(&str) -> Result<R>) -> Result<R> {
+    fn on_key<R>(self, key: &str, operation: &'static str, ask: impl FnOnce(&str) -> Result<R>) -> Result<R> {
         let made = self.cache.make_key(key, operation)?;
         ask(&made).map_err(|error| self.cache.explain(error, operation))
     }
 
     fn write<T: Serialize + ?Sized>(
-        &self,
+        self,
         key: &str,
         value: &T,
         timeout: Timeout,
@@ -370,7 +370,7 @@ impl BlockingCache<'_> {
         })
     }
 
-    fn rename(&self, key: &str, from: &str, to: &str) -> Result<()> {
+    fn rename(self, key: &str, from: &str, to: &str) -> Result<()> {
         let expiry = match self.store().ttl(from)? {
             Ttl::Missing => return Err(key_not_found(key)),
             Ttl::Never => Expiry::Never,

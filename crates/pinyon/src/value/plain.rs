@@ -249,6 +249,19 @@ mod tests {
     }
 
     #[test]
+    fn json_numbers_in_a_program_with_arbitrary_precision_are_integers_too() {
+        #[derive(Serialize)]
+        #[serde(rename = "$serde_json::private::Number")]
+        struct Number {
+            #[serde(rename = "$serde_json::private::Number")]
+            digits: &'static str,
+        }
+        assert_eq!(classify(&Number { digits: "-42" }), Plain::Integer("-42".into()));
+        assert_eq!(classify(&Number { digits: "42.0" }), Plain::Other);
+        assert_eq!(classify(&Number { digits: "1e3" }), Plain::Other);
+    }
+
+    #[test]
     fn text_and_bytes_are_themselves_where_they_are_wanted() {
         assert_eq!(classify("abc"), Plain::Str("abc".into()));
         assert_eq!(classify(&Color::Red), Plain::Str("Red".into()));

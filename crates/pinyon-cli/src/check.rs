@@ -1,0 +1,118 @@
+//! Asks every server of every alias how it is, all at the same time.
+
+use pinyon::settings::{BackendSettings, CacheSettings};
+use pinyon::store::ServerInfo;
+use pinyon::{Caches, Error, Settings};
+use std::thread;
+
+/// What came out.
+pub(crate) struct Report {
+    /// A row a server, in the order of the settings.
+    pub(crate) rows: Vec<Row>,
+    /// What the settings say that does not do what it promises.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One server of one alias.
+pub(crate) struct Row {
+    pub(crate) alias: String,
+    /// `memory`, `redis` or `memcached`.
+    pub(crate) backend: &'static str,
+    /// Without credentials.
+    pub(crate) server: String,
+    pub(crate) result: Result<ServerInfo, Error>,
+}
+
+impl Report {
+    /// Whether every server has answered.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.rows.iter().all(|row| row.result.is_ok())
+    }
+}
+
+/// Asks them. A thread a server: one that does not answer costs its own timeout and delays no other.
+pub(crate) fn check(settings: &Settings) -> Report {
+    let mut warnings = settings.warnings();
+    let probes: Vec<CacheSettings> = settings
+        .caches
+        .iter()
+        .flat_map(|cache| {
+            let mut cache = cache.clone();
+            warnings.extend(forget_python(&mut cache));
+            one_server_each(&cache)
+        })
+        .collect();
+    let rows = thread::scope(|scope| {
+        let threads: Vec<_> = probes.into_iter().map(|probe| scope.spawn(|| ask(probe))).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    Report { rows, warnings }
+}
+
+fn ask(settings: CacheSettings) -> Vec<Row> {
+    let alias = settings.alias.clone();
+    let backend = backend(&settings.backend);
+    let row = |server, result| Row { alias: alias.clone(), backend, server, result };
+    let caches = Caches::from(Settings { caches: vec![settings] });
+    match caches.get(&alias) {
+        Ok(cache) => {
+            let reports = cache.blocking().check();
+            reports.into_iter().map(|report| row(report.server, report.result)).collect()
+        }
+        Err(error) => vec![row(String::new(), Err(error))],
+    }
+}
+
+fn backend(settings: &BackendSettings) -> &'static str {
+    match settings {
+        BackendSettings::Memory(_) => "memory",
+        BackendSettings::Redis(_) => "redis",
+        BackendSettings::Memcached(_) => "memcached",
+    }
+}
+
+/// Python code is no obstacle to asking a server, but it is to every other command: that is a warning.
+fn forget_python(cache: &mut CacheSettings) -> Vec<String> {
+    let mut forgotten = Vec::new();
+    // Django's own is what Rust does anyway.
+    if let Some(function) = cache.key_function.take_if(|name| !name.starts_with("django.")) {
+        forgotten.push(("KEY_FUNCTION", function));
+    }
+    if let BackendSettings::Redis(redis) = &mut cache.backend {
+        forgotten.extend(redis.custom_serializer.take().map(|class| ("SERIALIZER", class)));
+    }
+    let alias = &cache.alias;
+    let warning = |(key, name)| {
+        format!("cache '{alias}': {key} '{name}' is Python code: of all commands only check works on this alias")
+    };
+    forgotten.into_iter().map(warning).collect()
+}
+
+/// The cache once for each of its servers.
+fn one_server_each(cache: &CacheSettings) -> Vec<CacheSettings> {
+    let with = |backend| CacheSettings { backend, ..cache.clone() };
+    match &cache.backend {
+        BackendSettings::Memory(_) => vec![cache.clone()],
+        BackendSettings::Redis(redis) => redis
+            .servers
+            .iter()
+            .map(|server| {
+                let mut redis = redis.clone();
+                redis.servers = vec![server.clone()];
+                with(BackendSettings::Redis(redis))
+            })
+            .collect(),
+        BackendSettings::Memcached(memcached) => memcached
+            .servers
+            .iter()
+            .map(|server| {
+                let mut memcached = memcached.clone();
+                memcached.servers = vec![server.clone()];
+                with(BackendSettings::Memcached(memcached))
+            })
+            .collect(),
+    }
+}
