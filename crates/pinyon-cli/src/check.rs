@@ -71,6 +71,9 @@ fn backend(settings: &BackendSettings) -> &'static str {
         BackendSettings::Memory(_) => "memory",
         BackendSettings::Redis(_) => "redis",
         BackendSettings::Memcached(_) => "memcached",
+        BackendSettings::File(_) => "file",
+        BackendSettings::Database(_) => "database",
+        BackendSettings::Dummy => "dummy",
     }
 }
 
@@ -95,7 +98,10 @@ fn forget_python(cache: &mut CacheSettings) -> Vec<String> {
 fn one_server_each(cache: &CacheSettings) -> Vec<CacheSettings> {
     let with = |backend| CacheSettings { backend, ..cache.clone() };
     match &cache.backend {
-        BackendSettings::Memory(_) => vec![cache.clone()],
+        BackendSettings::Memory(_)
+        | BackendSettings::File(_)
+        | BackendSettings::Database(_)
+        | BackendSettings::Dummy => vec![cache.clone()],
         BackendSettings::Redis(redis) => redis
             .servers
             .iter()

@@ -74,7 +74,10 @@ pub(crate) fn run(command: &Command, mut settings: Settings) -> Result<String, F
 /// Whoever runs this program wants to see an error, even if the site is set to go on without the cache.
 fn show_errors(backend: &mut BackendSettings) {
     match backend {
-        BackendSettings::Memory(_) => {}
+        BackendSettings::Memory(_)
+        | BackendSettings::File(_)
+        | BackendSettings::Database(_)
+        | BackendSettings::Dummy => {}
         BackendSettings::Redis(redis) => redis.ignore_exceptions = false,
         BackendSettings::Memcached(memcached) => memcached.ignore_exceptions = false,
     }

@@ -32,6 +32,9 @@ fn servers(settings: &CacheSettings) -> String {
     match &settings.backend {
         BackendSettings::Memory(memory) => format!("memory '{}' of this program", memory.name),
         // The replicas follow the primary.
+        BackendSettings::File(file) => format!("the directory {}", file.directory.display()),
+        BackendSettings::Database(database) => format!("the table '{}'", database.table),
+        BackendSettings::Dummy => "a cache that stores nothing".to_owned(),
         BackendSettings::Redis(redis) => redis.servers.first().map(ToString::to_string).unwrap_or_default(),
         BackendSettings::Memcached(memcached) => {
             let servers: Vec<String> = memcached.servers.iter().map(|server| format!("memcached://{server}")).collect();
