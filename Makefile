@@ -75,10 +75,10 @@ $(DEMO)/installed: examples/bookshop/requirements.txt
 	$(DEMO)/bin/pip install --quiet --disable-pip-version-check "maturin>=1.16,<2" -r examples/bookshop/requirements.txt
 	touch $@
 
-$(TEST)/installed: python/tests/requirements.txt python/tests/requirements-check.txt
+$(TEST)/installed: python/tests/requirements.txt python/tests/requirements-check.txt examples/bookshop/requirements.txt
 	tools/install-servers
 	$(PYTHON) -m venv $(TEST)
-	$(TEST)/bin/pip install --quiet --disable-pip-version-check "maturin>=1.16,<2" "Django>=5.2,<5.3" -r python/tests/requirements.txt -r python/tests/requirements-check.txt
+	$(TEST)/bin/pip install --quiet --disable-pip-version-check "maturin>=1.16,<2" "Django>=5.2,<5.3" -r examples/bookshop/requirements.txt -r python/tests/requirements.txt -r python/tests/requirements-check.txt
 	touch $@
 
 $(TEST61)/installed: python/tests/requirements.txt

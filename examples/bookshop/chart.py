@@ -20,9 +20,10 @@ def draw(measurements, labels, path):
     matplotlib.rcParams["font.family"] = ["DejaVu Sans"]
     positions, groups = _positions(measurements)
     figure, axes = plt.subplots(figsize=(9, 1.9 + 0.38 * (positions[-1] + 1)), facecolor=PAPER, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.15, h_pad=0.15)
     axes.set_facecolor(PAPER)
     fastest = max(each.per_second for each in measurements)
-    for position, each in zip(positions, measurements):
+    for position, each in zip(positions, measurements, strict=True):
         axes.barh(position, each.per_second, height=0.82, color=COLOURS[each.way])
         text = f"{each.per_second:,.0f}  ({each.milliseconds:.2f} ms)"
         axes.text(each.per_second + fastest * 0.01, position, text, va="center", color=INK, fontsize=9)

@@ -14,6 +14,8 @@ django.setup()
 from django.core.cache import cache  # noqa: E402
 
 signal.signal(signal.SIGUSR1, lambda *_: None)
+# A shell that starts the tests in the background has SIGINT ignored, which is inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 cache.set_many({"one": "first", "two": "second"})
 assert cache.get("one") == "first"
 print("ready", flush=True)

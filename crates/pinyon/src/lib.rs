@@ -55,3 +55,8 @@ pub use key::Version;
 pub use settings::Settings;
 pub use store::{Integer, Item, Store};
 pub use timeout::{Expiry, Timeout, Ttl};
+
+/// The Rust example of the README runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -62,6 +62,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 USE_I18N = False
 USE_TZ = True
+TIME_ZONE = "UTC"
 
 # With DEBUG off Django only mails errors; here they belong on the terminal.
 LOGGING = {

@@ -1,7 +1,6 @@
 """Addresses of the bookshop: the bestseller page has one for each way of caching it."""
 
 from django.urls import path, register_converter
-
 from shop import views
 from shop.models import Category
 

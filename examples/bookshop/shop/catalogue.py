@@ -3,7 +3,7 @@
 import random
 import re
 from datetime import date, timedelta
-from itertools import islice
+from itertools import count, islice
 
 from django.db import connection, transaction
 
@@ -37,10 +37,12 @@ def make(books=BOOKS, on_progress=lambda done: None):
         authors = max(1, books // BOOKS_PER_AUTHOR)
         Author.objects.bulk_create(_author(chance, pk) for pk in range(1, authors + 1))
         stock = (_book(chance, pk, authors) for pk in range(1, books + 1))
+        # Keys are given here, or a second stock would be numbered on from the first.
+        sale_pks = count(1)
         done = 0
         while batch := list(islice(stock, BATCH)):
             Book.objects.bulk_create(batch)
-            Sale.objects.bulk_create([sale for book in batch for sale in _sales(chance, book)])
+            Sale.objects.bulk_create([sale for book in batch for sale in _sales(chance, book, sale_pks)])
             done += len(batch)
             on_progress(done)
 
@@ -76,10 +78,11 @@ def _title(chance, category):
     return A_BEFORE_VOWEL.sub("n", title)
 
 
-def _sales(chance, book):
+def _sales(chance, book, pks):
     # Few books sell much and most sell little, as in any shop: both draws have a long tail.
     for _ in range(min(40, int(chance.paretovariate(1.3)))):
         yield Sale(
+            pk=next(pks),
             book=book,
             sold_on=FIRST_DAY + timedelta(days=chance.randrange(365)),
             copies=min(400, int(chance.paretovariate(1.1))),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pinyon import _pinyon
-from pinyon.django.base import Backend
+from pinyon.django.base import Backend, with_functions
 
 
+@with_functions
 class LocMemCache(_pinyon.LocMemCache, Backend):
     """Stands in for ``django.core.cache.backends.locmem.LocMemCache``.
 

@@ -6,9 +6,10 @@ import re
 from typing import Any
 
 from pinyon import _pinyon
-from pinyon.django.base import Backend, memcached_timeout, validate_memcached_key
+from pinyon.django.base import Backend, memcached_timeout, validate_memcached_key, with_functions
 
 
+@with_functions
 class MemcachedCache(_pinyon.MemcachedCache, Backend):
     """Stands in for Django's Memcached backends, which go by the names of their libraries.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pinyon import _pinyon
-from pinyon.django.base import Backend, redis_timeout
+from pinyon.django.base import Backend, redis_timeout, with_functions
 
 
+@with_functions
 class RedisCache(_pinyon.RedisCache, Backend):
     """Stands in for ``django.core.cache.backends.redis.RedisCache`` and ``django_redis.cache.RedisCache``.
 

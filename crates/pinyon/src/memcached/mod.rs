@@ -3,11 +3,9 @@
 //! - `protocol`: replies of the meta commands, no I/O.
 //! - `command`: one cache operation as bytes, and its replies as the result.
 //! - `placement`: which server has a key, as pymemcache's `HashClient` chooses it.
-//! - `health`: which server is left alone for a while.
 //! - [`MemcachedStore`]: all of it together.
 
 mod command;
-mod health;
 mod placement;
 mod protocol;
 mod store;

@@ -11,6 +11,8 @@ use std::ops::Range;
 /// The longest line. Error texts are short, keys are not returned.
 const MAX_LINE: usize = 8 * 1024;
 
+const UNKNOWN_WORD: Malformed = Malformed("a line starts with a word that Memcached does not use");
+
 /// The first word of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -79,6 +81,10 @@ impl Parser for MetaParser {
     fn advance(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         self.missing = 0;
         while let Some(tail) = bytes.get(self.position..).filter(|tail| !tail.is_empty()) {
+            // Not after the line: what is not Memcached may never send one.
+            if !tail.first().is_some_and(u8::is_ascii_uppercase) {
+                return Err(UNKNOWN_WORD);
+            }
             let window = tail.get(..MAX_LINE).unwrap_or(tail);
             let Some(feed) = memchr::memchr(b'\n', window) else {
                 return if window.len() == MAX_LINE { Err(Malformed("a line is too long")) } else { Ok(()) };
@@ -110,7 +116,7 @@ impl Parser for MetaParser {
                     self.position = after;
                     continue;
                 }
-                _ => return Err(Malformed("a line starts with a word that Memcached does not use")),
+                _ => return Err(UNKNOWN_WORD),
             };
             let end = if status == Status::Value { value.end + 2 } else { value.end };
             match bytes.get(value.end..end) {
@@ -189,7 +195,12 @@ impl Protocol for MetaProtocol {
     }
 
     fn welcome(&self, parser: &MetaParser, bytes: &[u8]) -> Result<()> {
-        let reply = parser.iter(bytes).next().filter(|reply| reply.status == Status::Other);
+        let reply = parser.iter(bytes).next();
+        if let Some(reply) = reply.filter(|reply| reply.status != Status::Other && !reply.rest.is_empty()) {
+            let text = String::from_utf8_lossy(reply.rest);
+            return Err(Error::new(ErrorKind::Server, format!("Memcached does not take the connection: {text}"))
+                .with_hint("Raise its connection limit (`memcached -c`), or lower max_pool_size"));
+        }
         let version = reply.and_then(|reply| std::str::from_utf8(reply.rest).ok()).unwrap_or_default();
         let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
         let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
@@ -215,5 +226,9 @@ impl Protocol for MetaProtocol {
 
     fn unreachable_hint() -> &'static str {
         "Start memcached there, or correct host and port in LOCATION; `memcached -vv -p PORT` shows who connects"
+    }
+
+    fn closed_hint() -> &'static str {
+        "It was stopped, it refuses this client, or it is not a Memcached server; `memcached -vv -p PORT` shows who connects"
     }
 }

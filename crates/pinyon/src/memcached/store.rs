@@ -1,12 +1,15 @@
 //! Memcached as a store: several servers, each asked for its keys, all at the same time.
+//!
+//! The first failure of a server is the caller's to hear of. From then on its keys are misses, without a word and mostly
+//! without a wait, until it answers again. Keys are never moved to another server, as pymemcache does after some failures:
+//! when the server came back, values would come back with it that had been overwritten elsewhere.
 
 use super::command::{self, Command, Stored};
-use super::health::Health;
 use super::placement::Rendezvous;
 use super::protocol::{MetaProtocol, MetaReply};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::check_memcached;
-use crate::net::{Endpoint, Lease, Outgoing, Pool, exchange_many};
+use crate::net::{Endpoint, Health, Lease, Outgoing, Pool, exchange_many};
 use crate::settings::{Address, MemcachedSettings};
 use crate::store::{Integer, Item, ServerInfo, ServerReport, Store};
 use crate::timeout::{Expiry, Ttl};
@@ -94,11 +97,12 @@ impl MemcachedStore {
     /// As [`MemcachedStore::fetch`]. The servers that are well have been asked all the same.
     pub fn fetch_many(&self, keys: &[&str]) -> Result<FetchedMany> {
         let groups = self.group(keys.iter().copied())?;
-        let leases =
-            self.ask_many("get_many", true, &groups, |index| Command::Get(keys.get(index).copied().unwrap_or("")))?;
-        let fetched = FetchedMany { groups: leases };
-        fetched.judge().map_err(|error| error.with_operation("get_many"))?;
-        Ok(fetched)
+        let answers =
+            self.ask_many("get_many", true, groups, |index| Command::Get(keys.get(index).copied().unwrap_or("")))?;
+        for answer in &answers {
+            answer.judge("get_many", |opaque, _, reply| command::value(reply, opaque).map(drop))?;
+        }
+        Ok(FetchedMany { groups: answers.into_iter().map(|answer| (answer.group, answer.lease)).collect() })
     }
 
     /// One command to the server of a key. None if that server is left alone.
@@ -153,16 +157,16 @@ impl MemcachedStore {
         Ok(groups)
     }
 
-    /// One request a server with a command for each of its keys. Gives the indexes with the replies; the replies of a server
-    /// that could not be asked are missing.
+    /// One request a server with a command for each of its keys, whose indexes `groups` has. The answers of servers that
+    /// could not be asked are missing.
     fn ask_many<'a>(
         &self,
         operation: &'static str,
         repeatable: bool,
-        groups: &[Vec<usize>],
+        groups: Vec<Vec<usize>>,
         make: impl Fn(usize) -> Command<'a>,
-    ) -> Result<Vec<(Vec<usize>, Lease<MetaProtocol>)>> {
-        let asked: Vec<(&Server, &Vec<usize>)> = self
+    ) -> Result<Vec<Answer<'_>>> {
+        let asked: Vec<(&Server, Vec<usize>)> = self
             .servers
             .iter()
             .zip(groups)
@@ -183,16 +187,18 @@ impl MemcachedStore {
             asked.iter().zip(&encoders).map(|((server, _), encode)| Outgoing { pool: &server.pool, encode }).collect();
         let start = Instant::now();
         let outcomes = if outgoing.is_empty() { Vec::new() } else { exchange_many(&outgoing, repeatable) };
-        let mut answered = Vec::with_capacity(outcomes.len());
+        drop(outgoing);
+        drop(encoders);
+        let mut answers = Vec::with_capacity(outcomes.len());
         let mut failure = None;
         for ((server, group), outcome) in asked.into_iter().zip(outcomes) {
             match self.note(server, outcome, start) {
-                Ok(Some(lease)) => answered.push((group.clone(), lease)),
+                Ok(Some(lease)) => answers.push(Answer { server: &server.pool.endpoint().label, group, lease }),
                 Ok(None) => {}
                 Err(error) => failure = Some(error.with_operation(operation)),
             }
         }
-        failure.map_or(Ok(answered), Err)
+        failure.map_or(Ok(answers), Err)
     }
 
     fn judge<R>(
@@ -255,6 +261,29 @@ impl MemcachedStore {
     }
 }
 
+/// The replies of one server to its part of an operation.
+struct Answer<'a> {
+    server: &'a str,
+    /// The indexes of the keys that it was asked about.
+    group: Vec<usize>,
+    lease: Lease<MetaProtocol>,
+}
+
+impl Answer<'_> {
+    /// Judges every reply: its number within the request, the index of its key, and what it says.
+    fn judge(
+        &self,
+        operation: &'static str,
+        mut judge: impl FnMut(usize, usize, MetaReply<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let (parser, bytes) = self.lease.replies();
+        for ((number, index), reply) in self.group.iter().enumerate().zip(parser.iter(bytes)) {
+            judge(number, *index, reply).map_err(|error| error.with_server(self.server).with_operation(operation))?;
+        }
+        Ok(())
+    }
+}
+
 fn first_reply(lease: &Lease<MetaProtocol>) -> Result<MetaReply<'_>> {
     let (parser, bytes) = lease.replies();
     let first = parser.iter(bytes).next();
@@ -283,25 +312,16 @@ pub struct FetchedMany {
 
 impl FetchedMany {
     /// Calls `visit` with the index of the key and the item of every value found, server by server.
-    pub fn visit(&self, visit: impl FnMut(usize, Item<'_>)) {
-        // Judged when it came: it cannot fail now.
-        let _ = self.each(visit);
-    }
-
-    fn judge(&self) -> Result<()> {
-        self.each(|_, _| {})
-    }
-
-    fn each(&self, mut visit: impl FnMut(usize, Item<'_>)) -> Result<()> {
+    pub fn visit(&self, mut visit: impl FnMut(usize, Item<'_>)) {
         for (group, lease) in &self.groups {
             let (parser, bytes) = lease.replies();
             for ((opaque, index), reply) in group.iter().enumerate().zip(parser.iter(bytes)) {
-                if let Some(item) = command::value(reply, opaque)? {
+                // Judged when it came: it cannot fail now.
+                if let Ok(Some(item)) = command::value(reply, opaque) {
                     visit(*index, item);
                 }
             }
         }
-        Ok(())
     }
 }
 
@@ -368,22 +388,22 @@ impl Store for MemcachedStore {
     fn set_many(&self, items: &[(&str, Item<'_>)], expiry: Expiry) -> Result<Vec<usize>> {
         let groups = self.group(items.iter().map(|(key, _)| *key))?;
         let empty = ("", Item { bytes: &[], flags: 0 });
-        let answered = self.ask_many("set_many", true, &groups, |index| {
+        let answers = self.ask_many("set_many", true, groups, |index| {
             let (key, item) = items.get(index).copied().unwrap_or(empty);
             Command::Set(key, item, expiry)
         })?;
         let mut failed = vec![true; items.len()];
         let mut refused = Vec::new();
-        for (group, lease) in &answered {
-            let (parser, bytes) = lease.replies();
-            for (index, reply) in group.iter().zip(parser.iter(bytes)) {
-                match command::stored(reply).map_err(|error| error.with_operation("set_many"))? {
-                    Stored::Refused => refused.push(*index),
-                    stored => failed[*index] = stored != Stored::Yes,
+        for answer in &answers {
+            answer.judge("set_many", |_, index, reply| {
+                match command::stored(reply)? {
+                    Stored::Refused => refused.push(index),
+                    stored => failed[index] = stored != Stored::Yes,
                 }
-            }
+                Ok(())
+            })?;
         }
-        drop(answered);
+        drop(answers);
         for index in refused {
             self.drop_refused(items[index].0, items[index].1.bytes.len())?;
         }
@@ -392,26 +412,27 @@ impl Store for MemcachedStore {
 
     fn delete_many(&self, keys: &[&str]) -> Result<()> {
         let groups = self.group(keys.iter().copied())?;
-        let answered = self
-            .ask_many("delete_many", true, &groups, |index| Command::Delete(keys.get(index).copied().unwrap_or("")))?;
-        for (_, lease) in &answered {
-            let (parser, bytes) = lease.replies();
-            for reply in parser.iter(bytes) {
-                command::found(reply).map_err(|error| error.with_operation("delete_many"))?;
-            }
-        }
-        Ok(())
+        let answers = self
+            .ask_many("delete_many", true, groups, |index| Command::Delete(keys.get(index).copied().unwrap_or("")))?;
+        answers.iter().try_for_each(|answer| answer.judge("delete_many", |_, _, reply| command::found(reply).map(drop)))
     }
 
     fn clear(&self) -> Result<()> {
-        let mut failure = None;
-        for server in &self.servers {
-            let cleared = self
-                .ask_server(server, &Command::Clear)
-                .and_then(|lease| lease.map_or(Ok(()), |lease| command::acknowledged(first_reply(&lease)?)));
-            failure = cleared.err().or(failure);
+        let every_server = vec![vec![0]; self.servers.len()];
+        let answers = self.ask_many("clear", true, every_server, |_| Command::Clear)?;
+        answers.iter().try_for_each(|answer| answer.judge("clear", |_, _, reply| command::acknowledged(reply)))?;
+        if answers.len() < self.servers.len() && !self.ignore_exceptions {
+            let (cleared, all) = (answers.len(), self.servers.len());
+            return Err(Error::new(
+                ErrorKind::Unreachable,
+                format!("only {cleared} of {all} Memcached servers could be asked to clear their entries"),
+            )
+            .with_operation("clear")
+            .with_hint(
+                "The entries of the others are still there if they come back without a restart; clear again then",
+            ));
         }
-        failure.map_or(Ok(()), |error| Err(error.with_operation("clear")))
+        Ok(())
     }
 
     fn ttl(&self, key: &str) -> Result<Ttl> {

@@ -1,9 +1,11 @@
 //! One connection to one server: its stream, what is to be sent, and what has come back.
 
 use super::stream::Stream;
-use super::{MAX_REPLY_BYTES, Parser, Protocol, check_interrupt};
+use super::{MAX_REPLY_BYTES, Parser, Protocol, check_interrupt, tls};
 use crate::error::{Error, ErrorKind};
+use rustix::event::{PollFd, PollFlags};
 use std::io;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// The read buffer of a new connection, and what one read asks for at least.
@@ -12,6 +14,8 @@ const READ_CHUNK: usize = 16 * 1024;
 const READ_AHEAD: usize = 1024 * 1024;
 /// A buffer that grew beyond this for one large value is given back after it.
 const KEPT_BUFFER: usize = 256 * 1024;
+
+const CLOSED_HINT: &str = "It was stopped or restarted, or it refuses this client; its log says which";
 
 /// Why an exchange failed, and how far it had come.
 pub(super) struct Failure {
@@ -58,12 +62,12 @@ impl<P: Protocol> Connection<P> {
         (&self.parser, self.buffer.get(..self.filled).unwrap_or_default())
     }
 
-    /// Forgets the last exchange.
-    pub(super) fn start(&mut self) {
+    /// Forgets the last exchange and makes the next request ready: `encode` writes it and returns the number of its
+    /// replies.
+    pub(super) fn prepare(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> usize) {
         self.parser.clear();
         self.filled = 0;
         self.written = 0;
-        self.expected = 0;
         if self.buffer.len() > KEPT_BUFFER {
             self.buffer = vec![0; READ_CHUNK];
         }
@@ -71,20 +75,15 @@ impl<P: Protocol> Connection<P> {
             self.out = Vec::new();
         }
         self.out.clear();
-    }
-
-    /// Sets the number of replies that the request in `out` waits for.
-    pub(super) fn expect(&mut self, expected: usize) {
-        self.expected = expected;
+        self.expected = encode(&mut self.out);
     }
 
     pub(super) fn set_nonblocking(&self, nonblocking: bool) -> Result<(), Failure> {
         self.stream.set_nonblocking(nonblocking).map_err(|error| self.failure(&error))
     }
 
-    /// The failure of this connection when a signal ended an operation over several; one of them keeps the `cause`.
-    pub(super) fn interrupted(&self, cause: Option<Error>) -> Failure {
-        let error = cause.unwrap_or_else(|| Error::new(ErrorKind::Interrupted, "interrupted"));
+    /// The failure of this connection when a signal ended the operation with `error`.
+    pub(super) fn interrupted(&self, error: Error) -> Failure {
         Failure { error, sent: self.written > 0, dead: false }
     }
 
@@ -93,11 +92,11 @@ impl<P: Protocol> Connection<P> {
         self.is_complete() && self.parser.replies() == self.expected && self.parser.consumed() == self.filled
     }
 
-    pub(super) fn is_complete(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.written == self.out.len() && self.parser.replies() >= self.expected
     }
 
-    pub(super) fn is_sent(&self) -> bool {
+    fn is_sent(&self) -> bool {
         self.written == self.out.len() && !self.stream.has_unsent()
     }
 
@@ -107,13 +106,17 @@ impl<P: Protocol> Connection<P> {
             self.stream.set_timeout(self.timeout).map_err(|error| self.failure(&error))?;
             self.shortened = false;
         }
-        while self.written < self.out.len() {
-            match self.stream.write(self.out.get(self.written..).unwrap_or_default()) {
-                Ok(written) => self.written += written,
+        // Part of the time may have gone into waiting for a connection, or into opening one.
+        self.limit_wait(deadline)?;
+        while !self.is_sent() {
+            let sent = match self.out.get(self.written..) {
+                Some(rest) if !rest.is_empty() => self.stream.write(rest).map(|written| self.written += written),
+                _ => self.stream.flush(),
+            };
+            match sent {
+                Ok(()) if self.is_sent() => {}
+                Ok(()) => self.limit_wait(deadline)?,
                 Err(error) => self.waited(&error, deadline)?,
-            }
-            if !self.is_sent() {
-                self.limit_wait(deadline)?;
             }
         }
         loop {
@@ -126,23 +129,36 @@ impl<P: Protocol> Connection<P> {
         }
     }
 
-    /// Writes as much as the socket takes without waiting. True if the whole request is sent.
-    pub(super) fn send_without_waiting(&mut self) -> Result<bool, Failure> {
-        while self.written < self.out.len() {
-            match self.stream.try_write(self.out.get(self.written..).unwrap_or_default()) {
-                Ok(written) => self.written += written,
-                Err(error) if is_transient(&error) => return Ok(false),
+    /// Sends and receives what is possible without waiting. True if all replies are complete.
+    pub(super) fn move_bytes(&mut self) -> Result<bool, Failure> {
+        self.send_without_waiting()?;
+        self.receive_without_waiting()
+    }
+
+    /// What to wait for before [`Connection::move_bytes`] can go on. Replies are read while there is something to write.
+    pub(super) fn poll_fd(&self) -> PollFd<'_> {
+        let events = if self.is_sent() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+        PollFd::from_borrowed_fd(self.stream.as_fd(), events)
+    }
+
+    /// Writes as much as the socket takes without waiting.
+    fn send_without_waiting(&mut self) -> Result<(), Failure> {
+        while !self.is_sent() {
+            let sent = match self.out.get(self.written..) {
+                Some(rest) if !rest.is_empty() => self.stream.try_write(rest).map(|written| self.written += written),
+                _ => self.stream.flush(),
+            };
+            match sent {
+                Ok(()) => {}
+                Err(error) if is_transient(&error) => return Ok(()),
                 Err(error) => return Err(self.failure(&error)),
             }
         }
-        match self.stream.flush() {
-            Err(error) if !is_transient(&error) => Err(self.failure(&error)),
-            _ => Ok(self.is_sent()),
-        }
+        Ok(())
     }
 
     /// Reads what has come without waiting. True if all replies are complete.
-    pub(super) fn receive_without_waiting(&mut self) -> Result<bool, Failure> {
+    fn receive_without_waiting(&mut self) -> Result<bool, Failure> {
         while !self.is_complete() {
             match self.read_once(Stream::try_read) {
                 Ok(()) => {}
@@ -182,6 +198,14 @@ impl<P: Protocol> Connection<P> {
                         format!("{} sent more than {MAX_REPLY_BYTES} bytes in answer to one operation", P::NAME),
                     )),
                 });
+                let parsed = parsed.and_then(|()| match self.parser.replies() {
+                    // Then nobody knows which reply answers which request.
+                    more if more > self.expected => Err(Error::new(
+                        ErrorKind::Protocol,
+                        format!("{} sent more replies than it was asked for", P::NAME),
+                    )),
+                    _ => Ok(()),
+                });
                 parsed.map_err(|error| Read::Failed(Failure { error, sent: true, dead: false }))
             }
         }
@@ -191,7 +215,7 @@ impl<P: Protocol> Connection<P> {
     fn waited(&mut self, error: &io::Error, deadline: Instant) -> Result<(), Failure> {
         match error.kind() {
             io::ErrorKind::Interrupted => {
-                check_interrupt().map_err(|error| Failure { error, sent: self.written > 0, dead: false })?;
+                check_interrupt().map_err(|error| self.interrupted(error))?;
                 self.limit_wait(deadline)
             }
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Err(self.timed_out()),
@@ -213,20 +237,20 @@ impl<P: Protocol> Connection<P> {
     }
 
     fn failure(&self, error: &io::Error) -> Failure {
-        let kind = if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
-            ErrorKind::Tls
-        } else {
-            ErrorKind::Disconnected
+        let message = format!("the connection to {} was lost: {error}", P::NAME);
+        let error = match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+            Some(cause) => Error::new(ErrorKind::Tls, message).with_hint(tls::hint(cause)).with_source(cause.clone()),
+            None => Error::new(ErrorKind::Disconnected, message)
+                .with_hint(CLOSED_HINT)
+                .with_source(io::Error::new(error.kind(), error.to_string())),
         };
-        let error = Error::new(kind, format!("the connection to {} was lost: {error}", P::NAME))
-            .with_source(io::Error::new(error.kind(), error.to_string()));
         Failure { error, sent: self.written > 0, dead: self.filled == 0 }
     }
 
     fn closed(&self) -> Failure {
         let when = if self.filled == 0 { "before an answer" } else { "in the middle of an answer" };
         let error = Error::new(ErrorKind::Disconnected, format!("{} closed the connection {when}", P::NAME))
-            .with_hint("It was stopped or restarted, or it refuses this client; its log says which.");
+            .with_hint(CLOSED_HINT);
         Failure { error, sent: self.written > 0, dead: self.filled == 0 }
     }
 }

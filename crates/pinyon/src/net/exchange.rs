@@ -1,14 +1,15 @@
-//! Several exchanges at once: every request is sent before the first reply is waited for, and replies are read as they come.
+//! Several exchanges at once: every server is connected to, asked and read from at the same time.
 //!
 //! One thread serves all connections of an operation with `poll`. Reading while there is still something to write matters
 //! for one server too: a server whose replies nobody reads stops reading requests.
 
 use super::connection::{Connection, Failure};
 use super::pool::{Lease, Pool};
+use super::stream::Opening;
 use super::{Protocol, check_interrupt};
-use crate::error::Result;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::os::fd::AsFd;
+use crate::error::{Error, ErrorKind, Result};
+use rustix::event::{PollFd, Timespec, poll};
+use std::io;
 use std::time::Instant;
 
 /// A request to one server.
@@ -20,120 +21,219 @@ pub struct Outgoing<'a, P: Protocol> {
 }
 
 /// Sends every request and collects the replies, servers in parallel. One result a request, in their order; each server
-/// has its own timeout, and they all run at the same time. `repeatable` as in [`Pool::exchange`].
+/// has its own timeouts, and they all run at the same time. `repeatable` as in [`Pool::exchange`].
+///
+/// Only TLS handshakes and the look-up of host names are done one after the other.
 pub fn exchange_many<P: Protocol>(outgoing: &[Outgoing<'_, P>], repeatable: bool) -> Vec<Result<Lease<P>>> {
     if let [only] = outgoing {
         return vec![only.pool.exchange(repeatable, |out| (only.encode)(out))];
     }
-    let longest = outgoing.iter().map(|request| request.pool.endpoint().timeout).max().unwrap_or_default();
-    let deadline = Instant::now() + longest;
-    let mut results: Vec<Result<Lease<P>>> = outgoing
-        .iter()
-        .map(|request| {
-            let mut lease = request.pool.checkout(!repeatable, deadline)?;
-            prepare(&mut lease, request.encode);
-            Ok(lease)
-        })
-        .collect();
-    let failures = pump(
-        &mut results.iter_mut().map(|result| result.as_mut().ok().map(Lease::connection)).collect::<Vec<_>>(),
-        deadline,
-    );
-    for ((result, failure), request) in results.iter_mut().zip(failures).zip(outgoing) {
-        let Some(failure) = failure else { continue };
-        let reused = result.as_ref().is_ok_and(Lease::is_reused);
-        *result = if failure.dead && reused && repeatable {
-            request.pool.exchange_fresh(deadline, request.encode)
-        } else {
-            Err(request.pool.describe(failure, repeatable))
-        };
-    }
-    results
-}
-
-/// The same for one connection and a large request.
-pub(super) fn pump_one<P: Protocol>(connection: &mut Connection<P>, deadline: Instant) -> Result<(), Failure> {
-    pump(&mut [Some(connection)], deadline).pop().flatten().map_or(Ok(()), Err)
-}
-
-fn prepare<P: Protocol>(lease: &mut Lease<P>, encode: &dyn Fn(&mut Vec<u8>) -> usize) {
-    let connection = lease.connection();
-    connection.start();
-    let expected = encode(&mut connection.out);
-    connection.expect(expected);
-}
-
-impl<P: Protocol> Pool<P> {
-    fn exchange_fresh(&self, deadline: Instant, encode: &dyn Fn(&mut Vec<u8>) -> usize) -> Result<Lease<P>> {
-        let mut lease = self.connect_instead_of_idle(deadline)?;
-        prepare(&mut lease, encode);
-        pump_one(lease.connection(), deadline).map_err(|failure| self.describe(failure, true))?;
-        Ok(lease)
-    }
-}
-
-/// Moves bytes until every connection has its replies, has failed, or the time is over.
-fn pump<P: Protocol>(connections: &mut [Option<&mut Connection<P>>], deadline: Instant) -> Vec<Option<Failure>> {
-    let mut failures: Vec<Option<Failure>> = connections.iter().map(|_| None).collect();
-    for (connection, failure) in connections.iter_mut().zip(&mut failures) {
-        let Some(connection) = connection else { continue };
-        *failure = connection.set_nonblocking(true).and_then(|()| connection.send_without_waiting()).err();
-    }
-    while let Some(outcome) = wait(connections, &failures, deadline) {
-        let late = Instant::now() >= deadline;
-        let interrupted = outcome.is_err();
-        let mut cause = outcome.err();
-        for (connection, failure) in connections.iter_mut().zip(&mut failures) {
-            let Some(connection) =
-                connection.as_mut().filter(|connection| failure.is_none() && !connection.is_complete())
-            else {
-                continue;
-            };
-            *failure = if interrupted {
-                Some(connection.interrupted(cause.take()))
-            } else {
-                connection
-                    .send_without_waiting()
-                    .and_then(|_| connection.receive_without_waiting())
-                    .and_then(|complete| if late && !complete { Err(connection.timed_out()) } else { Ok(()) })
-                    .err()
-            };
+    let mut parts: Vec<Part<'_, P>> = outgoing.iter().map(|request| Part::start(request, repeatable)).collect();
+    loop {
+        for part in &mut parts {
+            part.go_on();
+        }
+        let mut waiting: Vec<PollFd<'_>> = parts.iter().filter_map(Part::poll_fd).collect();
+        let Some(next) = parts.iter().filter(|part| part.is_running()).map(Part::limit).min() else { break };
+        if let Err(mut cause) = wait(&mut waiting, next) {
+            for part in parts.iter_mut().filter(|part| part.is_running()) {
+                let rest = Error::new(ErrorKind::Interrupted, "interrupted while waiting for the server");
+                part.interrupt(std::mem::replace(&mut cause, rest));
+            }
         }
     }
-    for (connection, failure) in connections.iter_mut().zip(&mut failures) {
-        let Some(connection) = connection else { continue };
-        if failure.is_none() {
-            *failure = connection.set_nonblocking(false).err();
-        }
-    }
-    failures
+    parts.into_iter().map(Part::into_result).collect()
 }
 
-/// Waits until a connection can go on. None if there is nothing left to wait for.
-fn wait<P: Protocol>(
-    connections: &[Option<&mut Connection<P>>],
-    failures: &[Option<Failure>],
+/// Sends a large request and reads its replies while it is being sent.
+pub(super) fn round_trip_both_ways<P: Protocol>(
+    connection: &mut Connection<P>,
     deadline: Instant,
-) -> Option<Result<()>> {
-    let mut waiting: Vec<PollFd<'_>> = connections
-        .iter()
-        .zip(failures)
-        .filter_map(|(connection, failure)| connection.as_ref().filter(|_| failure.is_none()))
-        .filter(|connection| !connection.is_complete())
-        .map(|connection| {
-            let events = if connection.is_sent() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
-            PollFd::from_borrowed_fd(connection.stream.as_fd(), events)
-        })
-        .collect();
-    if waiting.is_empty() {
-        return None;
+) -> Result<(), Failure> {
+    connection.set_nonblocking(true)?;
+    while !connection.move_bytes()? {
+        if Instant::now() >= deadline {
+            return Err(connection.timed_out());
+        }
+        wait(&mut [connection.poll_fd()], deadline).map_err(|error| connection.interrupted(error))?;
     }
+    connection.set_nonblocking(false)
+}
+
+/// One server's part in an operation.
+struct Part<'a, P: Protocol> {
+    request: &'a Outgoing<'a, P>,
+    repeatable: bool,
+    stage: Stage<P>,
+    /// When the operation must be over, not counting what connecting takes.
+    deadline: Instant,
+}
+
+enum Stage<P: Protocol> {
+    /// The socket is being connected, since when; the lease is still empty.
+    Connecting(Opening, Instant, Lease<P>),
+    /// The connection waits for the answer to its greeting; the lease is still empty.
+    Greeting(Connection<P>, Lease<P>),
+    /// The request is under way.
+    Asking(Lease<P>),
+    Done(Result<Lease<P>>),
+    /// Between two stages.
+    Moving,
+}
+
+impl<'a, P: Protocol> Part<'a, P> {
+    fn start(request: &'a Outgoing<'a, P>, repeatable: bool) -> Self {
+        let deadline = Instant::now() + request.pool.endpoint().timeout;
+        let mut part = Self { request, repeatable, stage: Stage::Moving, deadline };
+        part.stage = match request.pool.reserve(!repeatable, deadline) {
+            Ok(lease) if lease.is_open() => part.ask(lease),
+            Ok(lease) => part.connect(lease),
+            Err(error) => Stage::Done(Err(error)),
+        };
+        part
+    }
+
+    fn connect(&mut self, mut lease: Lease<P>) -> Stage<P> {
+        let (pool, begun) = (self.request.pool, Instant::now());
+        if pool.endpoint().tls.is_some() {
+            return match pool.open(&mut lease, &mut self.deadline) {
+                Ok(()) => self.ask(lease),
+                Err(error) => Stage::Done(Err(error)),
+            };
+        }
+        match Opening::start(&pool.endpoint().address, begun + pool.endpoint().connect_timeout) {
+            Ok(opening) => Stage::Connecting(opening, begun, lease),
+            Err(error) => Stage::Done(Err(pool.unreachable(&error))),
+        }
+    }
+
+    fn ask(&self, mut lease: Lease<P>) -> Stage<P> {
+        let connection = lease.connection();
+        connection.prepare(self.request.encode);
+        match connection.set_nonblocking(true) {
+            Ok(()) => Stage::Asking(lease),
+            Err(failure) => Stage::Done(Err(self.request.pool.describe(failure, self.repeatable))),
+        }
+    }
+
+    /// Goes as far as it can without waiting.
+    fn go_on(&mut self) {
+        loop {
+            let (stage, moved) = match std::mem::replace(&mut self.stage, Stage::Moving) {
+                Stage::Connecting(opening, begun, lease) => self.finish_connecting(opening, begun, lease),
+                Stage::Greeting(connection, lease) => self.finish_greeting(connection, lease),
+                Stage::Asking(lease) => self.finish_asking(lease),
+                other => (other, false),
+            };
+            self.stage = stage;
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn finish_connecting(&mut self, mut opening: Opening, begun: Instant, lease: Lease<P>) -> (Stage<P>, bool) {
+        let pool = self.request.pool;
+        let stream = match opening.finish() {
+            Ok(None) if begun.elapsed() < pool.endpoint().connect_timeout => {
+                return (Stage::Connecting(opening, begun, lease), false);
+            }
+            Ok(None) => Err(io::ErrorKind::TimedOut.into()),
+            Ok(Some(stream)) => Ok(stream),
+            Err(error) => Err(error),
+        };
+        self.deadline += begun.elapsed();
+        match stream.map_err(|error| pool.unreachable(&error)).and_then(|stream| pool.greet(stream)) {
+            Ok(connection) => (Stage::Greeting(connection, lease), true),
+            Err(error) => (Stage::Done(Err(error)), false),
+        }
+    }
+
+    fn finish_greeting(&self, mut connection: Connection<P>, mut lease: Lease<P>) -> (Stage<P>, bool) {
+        let pool = self.request.pool;
+        let failure = match connection.move_bytes() {
+            Ok(true) => match pool.welcome(&connection) {
+                Ok(()) => {
+                    lease.fill(connection);
+                    return (self.ask(lease), true);
+                }
+                Err(error) => return (Stage::Done(Err(error)), false),
+            },
+            Ok(false) if self.is_late() => connection.timed_out(),
+            Ok(false) => return (Stage::Greeting(connection, lease), false),
+            Err(failure) => failure,
+        };
+        (Stage::Done(Err(pool.unfriendly(&connection, failure))), false)
+    }
+
+    fn finish_asking(&mut self, mut lease: Lease<P>) -> (Stage<P>, bool) {
+        let connection = lease.connection();
+        let outcome = match connection.move_bytes() {
+            Ok(true) => connection.set_nonblocking(false),
+            Ok(false) if self.is_late() => Err(connection.timed_out()),
+            Ok(false) => return (Stage::Asking(lease), false),
+            Err(failure) => Err(failure),
+        };
+        match outcome {
+            Ok(()) => (Stage::Done(Ok(lease)), false),
+            Err(failure) if lease.is_worth_a_fresh_connection(&failure, self.repeatable) => {
+                lease.forget_dead();
+                (self.connect(lease), true)
+            }
+            Err(failure) => (Stage::Done(Err(self.request.pool.describe(failure, self.repeatable))), false),
+        }
+    }
+
+    fn interrupt(&mut self, error: Error) {
+        let pool = self.request.pool;
+        let error = match &mut self.stage {
+            Stage::Asking(lease) => pool.describe(lease.connection().interrupted(error), self.repeatable),
+            _ => error.with_server(pool.endpoint().label.as_str()),
+        };
+        self.stage = Stage::Done(Err(error));
+    }
+
+    fn is_late(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    /// When the present stage must be over.
+    fn limit(&self) -> Instant {
+        match &self.stage {
+            Stage::Connecting(_, begun, _) => *begun + self.request.pool.endpoint().connect_timeout,
+            _ => self.deadline,
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        !matches!(self.stage, Stage::Done(_))
+    }
+
+    fn poll_fd(&self) -> Option<PollFd<'_>> {
+        match &self.stage {
+            Stage::Connecting(opening, ..) => opening.poll_fd(),
+            Stage::Greeting(connection, _) => Some(connection.poll_fd()),
+            Stage::Asking(lease) => lease.poll_fd(),
+            Stage::Done(_) | Stage::Moving => None,
+        }
+    }
+
+    fn into_result(self) -> Result<Lease<P>> {
+        match self.stage {
+            Stage::Done(result) => result,
+            _ => unreachable!("every part is done when the operation ends"),
+        }
+    }
+}
+
+/// Waits until one of them can go on, at most until `deadline`.
+fn wait(waiting: &mut [PollFd<'_>], deadline: Instant) -> Result<()> {
     let left = deadline.saturating_duration_since(Instant::now());
     let timeout =
         Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(left.subsec_nanos()) };
-    match poll(&mut waiting, Some(&timeout)) {
-        Err(rustix::io::Errno::INTR) => Some(check_interrupt()),
+    match poll(waiting, Some(&timeout)) {
+        Err(rustix::io::Errno::INTR) => check_interrupt(),
         // Any other error shows again, with its name, at the read that follows.
-        _ => Some(Ok(())),
+        _ => Ok(()),
     }
 }

@@ -1,16 +1,18 @@
-//! What the network backends share: addresses, TLS, connections, the pool and the blocking driver.
+//! What the network backends share: addresses, TLS, connections, the pool, health and the blocking driver.
 //!
 //! Nothing here knows a command. A [`Protocol`] says how a connection is opened and how replies are told apart; a driver
 //! moves the bytes. The blocking driver starts no thread and no runtime: the calling thread writes, waits and reads.
 
 mod connection;
 mod exchange;
+mod health;
 mod pool;
 mod stream;
 mod tls;
 
 pub use connection::Connection;
 pub use exchange::{Outgoing, exchange_many};
+pub(crate) use health::Health;
 pub use pool::{Endpoint, Lease, Pool};
 
 use crate::error::{Error, Result};
@@ -42,6 +44,9 @@ pub trait Protocol: Send + Sync + 'static {
 
     /// What to do if nobody listens at the address.
     fn unreachable_hint() -> &'static str;
+
+    /// What to do if the connection is closed in place of an answer to [`Protocol::hello`].
+    fn closed_hint() -> &'static str;
 }
 
 /// An incremental parser of replies. It remembers where the replies lie in the bytes, and copies none of them.

@@ -8,11 +8,12 @@
 //! closed without a word on the wire (a `close` of a copy does not end the parent's connection).
 
 use super::connection::{Connection, Failure};
-use super::stream::Stream;
+use super::stream::{NoHandshake, Stream};
 use super::{Parser, Protocol, exchange, tls};
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{Address, TlsSettings};
 use arc_swap::ArcSwap;
+use rustix::event::PollFd;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -82,36 +83,37 @@ impl<P: Protocol> Pool<P> {
     /// A connection error, or [`ErrorKind::Protocol`] if the bytes make no sense. It is marked ambiguous if the request
     /// had been sent and is not `repeatable`.
     pub fn exchange(&self, repeatable: bool, mut encode: impl FnMut(&mut Vec<u8>) -> usize) -> Result<Lease<P>> {
-        let deadline = Instant::now() + self.endpoint.timeout;
-        let mut lease = self.checkout(!repeatable, deadline)?;
+        let mut deadline = Instant::now() + self.endpoint.timeout;
+        let mut lease = self.reserve(!repeatable, deadline)?;
+        if lease.connection.is_none() {
+            self.open(&mut lease, &mut deadline)?;
+        }
         loop {
             let connection = lease.connection();
-            connection.start();
-            let expected = encode(&mut connection.out);
-            connection.expect(expected);
+            connection.prepare(&mut encode);
             let outcome = if connection.out.len() <= SMALL_REQUEST {
                 connection.round_trip(deadline)
             } else {
-                exchange::pump_one(connection, deadline)
+                exchange::round_trip_both_ways(connection, deadline)
             };
             match outcome {
                 Ok(()) => return Ok(lease),
-                Err(failure) if failure.dead && lease.reused && repeatable => {
-                    drop(lease);
-                    lease = self.connect_instead_of_idle(deadline)?;
+                Err(failure) if lease.is_worth_a_fresh_connection(&failure, repeatable) => {
+                    lease.forget_dead();
+                    self.open(&mut lease, &mut deadline)?;
                 }
                 Err(failure) => return Err(self.describe(failure, repeatable)),
             }
         }
     }
 
-    /// A connection that was open already, or a new one. With `probe`, an idle one that the server has closed is not
-    /// taken: for requests that may not be sent twice.
-    pub(super) fn checkout(&self, probe: bool, deadline: Instant) -> Result<Lease<P>> {
+    /// A connection that was open already, or the right to open one: then the lease is empty. With `probe`, an idle one
+    /// that the server has closed is not taken: for requests that may not be sent twice.
+    pub(super) fn reserve(&self, probe: bool, deadline: Instant) -> Result<Lease<P>> {
         let state = self.state();
         let mut connections = state.lock();
         loop {
-            while let Some(connection) = connections.idle.pop() {
+            while let Some(mut connection) = connections.idle.pop() {
                 if probe && connection.stream.is_stale() {
                     connections.open -= 1;
                     continue;
@@ -135,25 +137,12 @@ impl<P: Protocol> Pool<P> {
         }
         connections.open += 1;
         drop(connections);
-        self.connect_into(Lease { connection: None, state, reused: false })
-    }
-
-    /// A new connection, after one was found dead: the idle ones are as old, and most likely as dead.
-    pub(super) fn connect_instead_of_idle(&self, deadline: Instant) -> Result<Lease<P>> {
-        let state = self.state();
-        let dead = {
-            let mut connections = state.lock();
-            let dead = std::mem::take(&mut connections.idle);
-            connections.open -= dead.len();
-            dead
-        };
-        drop(dead);
-        self.checkout(false, deadline)
+        Ok(Lease { connection: None, state, reused: false })
     }
 
     /// Turns a failed exchange into the error that the caller gets.
     pub(super) fn describe(&self, failure: Failure, repeatable: bool) -> Error {
-        let ambiguous = failure.sent && !repeatable && failure.error.is_connection();
+        let ambiguous = failure.sent && !repeatable;
         failure.error.with_server(self.endpoint.label.as_str()).with_ambiguity(ambiguous)
     }
 
@@ -180,23 +169,49 @@ impl<P: Protocol> Pool<P> {
         self.state.load_full()
     }
 
-    fn connect_into(&self, mut lease: Lease<P>) -> Result<Lease<P>> {
+    /// Connects, and waits for the greeting. Connecting has a timeout of its own, which does not count against the
+    /// operation's: `deadline` moves by what it took.
+    pub(super) fn open(&self, lease: &mut Lease<P>, deadline: &mut Instant) -> Result<()> {
         let tls = self.endpoint.tls.as_ref().map(|settings| self.tls_config(settings)).transpose()?;
+        let begun = Instant::now();
         let stream = Stream::connect(&self.endpoint.address, tls, self.endpoint.connect_timeout)
             .map_err(|error| self.unreachable(&error))?;
-        let connection = Connection::new(stream, self.endpoint.timeout).map_err(|error| self.unreachable(&error))?;
-        let connection = lease.connection.insert(connection);
-        connection.start();
-        let expected = self.protocol.hello(&mut connection.out);
-        connection.expect(expected);
-        let deadline = Instant::now() + self.endpoint.timeout;
-        connection.round_trip(deadline).map_err(|mut failure| {
-            failure.sent = false;
-            self.describe(failure, true)
-        })?;
+        *deadline += begun.elapsed();
+        let mut connection = self.greet(stream)?;
+        connection.round_trip(*deadline).map_err(|failure| self.unfriendly(&connection, failure))?;
+        self.welcome(&connection)?;
+        lease.connection = Some(connection);
+        Ok(())
+    }
+
+    /// A connection whose greeting is ready to be sent. It does not belong into a lease before it is welcome: what was
+    /// refused must never be given back to the pool as one that is logged in.
+    pub(super) fn greet(&self, stream: Stream) -> Result<Connection<P>> {
+        let mut connection =
+            Connection::new(stream, self.endpoint.timeout).map_err(|error| self.unreachable(&error))?;
+        connection.prepare(|out| self.protocol.hello(out));
+        Ok(connection)
+    }
+
+    /// Judges the answer to the greeting.
+    pub(super) fn welcome(&self, connection: &Connection<P>) -> Result<()> {
         let (parser, bytes) = connection.replies();
-        self.protocol.welcome(parser, bytes).map_err(|error| error.with_server(self.label()))?;
-        Ok(lease)
+        self.protocol.welcome(parser, bytes).map_err(|error| error.with_server(self.label()))
+    }
+
+    /// The error of a connection that failed while it was greeted. A server that closes the connection often says why.
+    pub(super) fn unfriendly(&self, connection: &Connection<P>, mut failure: Failure) -> Error {
+        let (parser, _) = connection.replies();
+        if failure.error.kind() == ErrorKind::Disconnected {
+            if parser.replies() > 0
+                && let Err(reason) = self.welcome(connection)
+            {
+                return reason;
+            }
+            failure.error = failure.error.with_hint(P::closed_hint());
+        }
+        failure.sent = false;
+        self.describe(failure, true)
     }
 
     /// Made once, with the first connection: the files may not be there yet when the settings are read.
@@ -212,21 +227,27 @@ impl<P: Protocol> Pool<P> {
         &self.endpoint.label
     }
 
-    fn unreachable(&self, error: &io::Error) -> Error {
+    pub(super) fn unreachable(&self, error: &io::Error) -> Error {
         if let Some(cause) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             return Error::new(ErrorKind::Tls, format!("TLS with {} could not be set up: {cause}", P::NAME))
                 .with_server(self.label())
-                .with_hint(tls_hint(cause))
+                .with_hint(tls::hint(cause))
                 .with_source(cause.clone());
         }
-        let (kind, what) = match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => (
-                ErrorKind::Unreachable,
-                format!("no connection within {} s", self.endpoint.connect_timeout.as_secs_f64()),
-            ),
-            _ => (ErrorKind::Unreachable, error.to_string()),
+        let within = self.endpoint.connect_timeout.as_secs_f64();
+        if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoHandshake>) {
+            return Error::new(ErrorKind::Timeout, format!("{} did not answer a TLS greeting within {within} s", P::NAME))
+                .with_server(self.label())
+                .with_hint(
+                    "The server is overloaded or stopped, or it does not speak TLS at this port: redis:// instead of rediss://?",
+                );
+        }
+        let what = match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => format!("no connection within {within} s"),
+            _ => error.to_string(),
         };
-        Error::new(kind, format!("{} at {} is not running or not reachable: {what}", P::NAME, self.endpoint.address))
+        let message = format!("{} at {} is not running or not reachable: {what}", P::NAME, self.endpoint.address);
+        Error::new(ErrorKind::Unreachable, message)
             .with_server(self.label())
             .with_hint(P::unreachable_hint())
             .with_source(io::Error::new(error.kind(), error.to_string()))
@@ -236,18 +257,6 @@ impl<P: Protocol> Pool<P> {
         Error::new(ErrorKind::Timeout, format!("all {most} connections to {} are in use", P::NAME))
             .with_server(self.label())
             .with_hint("Raise max_connections (max_pool_size), or use fewer threads.")
-    }
-}
-
-fn tls_hint(error: &rustls::Error) -> &'static str {
-    match error {
-        rustls::Error::InvalidCertificate(_) => {
-            "If the certificate comes from an authority of your own, name its PEM file as ssl_ca_certs."
-        }
-        rustls::Error::InvalidMessage(_) => {
-            "The server does not speak TLS at this port: redis:// instead of rediss://?"
-        }
-        _ => "Check the ssl_ options and the server's TLS settings.",
     }
 }
 
@@ -274,8 +283,38 @@ impl<P: Protocol> Lease<P> {
         }
     }
 
-    pub(super) fn is_reused(&self) -> bool {
-        self.reused
+    pub(super) fn poll_fd(&self) -> Option<PollFd<'_>> {
+        self.connection.as_ref().map(Connection::poll_fd)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Puts a connection that has been welcomed into a lease that was reserved for it.
+    pub(super) fn fill(&mut self, connection: Connection<P>) {
+        self.connection = Some(connection);
+    }
+
+    /// Closes the connection, which was found dead, and the idle ones: they are as old, and most likely as dead. The lease
+    /// keeps its place in the pool.
+    pub(super) fn forget_dead(&mut self) {
+        self.connection = None;
+        self.reused = false;
+        let idle = {
+            let mut connections = self.state.lock();
+            let idle = std::mem::take(&mut connections.idle);
+            connections.open -= idle.len();
+            idle
+        };
+        if !idle.is_empty() {
+            self.state.given_back.notify_all();
+        }
+    }
+
+    /// True if the request may be sent once more, because the server has most likely never seen it or may see it twice.
+    pub(super) fn is_worth_a_fresh_connection(&self, failure: &Failure, repeatable: bool) -> bool {
+        failure.dead && self.reused && repeatable
     }
 
     pub(super) fn connection(&mut self) -> &mut Connection<P> {
@@ -311,6 +350,9 @@ impl<P: Protocol> std::fmt::Debug for Pool<P> {
 // A parser says nothing about values in its Debug; a lease says nothing at all.
 impl<P: Protocol> std::fmt::Debug for Lease<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Lease({} replies)", self.replies().0.replies())
+        match &self.connection {
+            Some(connection) => write!(f, "Lease({} replies)", connection.replies().0.replies()),
+            None => f.write_str("Lease(not connected)"),
+        }
     }
 }

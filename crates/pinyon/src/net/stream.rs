@@ -1,10 +1,11 @@
 //! A byte stream to a server: TCP, a unix socket, or TLS over TCP.
 
 use crate::settings::Address;
+use rustix::event::{PollFd, PollFlags};
 use rustix::net::{RecvFlags, SendFlags};
 use rustls::ClientConnection;
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -24,6 +25,18 @@ pub(super) struct TlsStream {
     socket: TcpStream,
 }
 
+/// The server took the connection and did not answer our TLS greeting in time.
+#[derive(Debug)]
+pub(super) struct NoHandshake;
+
+impl std::error::Error for NoHandshake {}
+
+impl std::fmt::Display for NoHandshake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no answer to the TLS greeting")
+    }
+}
+
 impl Stream {
     /// Connects within `timeout`, over all addresses that a host name has.
     pub(super) fn connect(
@@ -36,7 +49,7 @@ impl Stream {
             Address::Unix(path) => return connect_unix(path, deadline).map(Self::Unix),
             Address::Tcp { host, port } => (host.as_str(), *port),
         };
-        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+        let mut failure = no_address();
         for candidate in (host, port).to_socket_addrs()? {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -130,16 +143,95 @@ impl Stream {
     }
 
     /// True if a connection that should be silent has been closed by the server, or has said something.
-    pub(super) fn is_stale(&self) -> bool {
+    pub(super) fn is_stale(&mut self) -> bool {
         let mut byte = [0_u8; 1];
         let peek = rustix::net::recv(self.as_fd(), &mut byte[..], RecvFlags::DONTWAIT | RecvFlags::PEEK);
         match (peek, self) {
             (Err(rustix::io::Errno::AGAIN), _) => false,
-            // TLS 1.3 servers send session tickets after the handshake: bytes without an answer are no sign there.
-            (Ok((read, _)), Self::Tls(_)) if read > 0 => false,
+            // Session tickets come after the handshake of TLS 1.3, and a goodbye is not the end of the stream yet.
+            (Ok((read, _)), Self::Tls(stream)) if read > 0 => !stream.is_silent(),
             _ => true,
         }
     }
+}
+
+/// A stream that is being connected without waiting: plain TCP, or a unix socket, which is connected at once.
+pub(super) struct Opening {
+    addresses: std::vec::IntoIter<SocketAddr>,
+    stream: Option<Stream>,
+}
+
+impl Opening {
+    /// Looks the host name up and starts to connect to its first address; a unix socket with a full backlog is tried
+    /// again until `deadline`.
+    pub(super) fn start(address: &Address, deadline: Instant) -> io::Result<Self> {
+        let (host, port) = match address {
+            Address::Unix(path) => {
+                let stream = connect_unix(path, deadline).map(Stream::Unix)?;
+                return Ok(Self { addresses: Vec::new().into_iter(), stream: Some(stream) });
+            }
+            Address::Tcp { host, port } => (host.as_str(), *port),
+        };
+        let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+        let mut opening = Self { addresses: addresses.into_iter(), stream: None };
+        opening.next(no_address())?;
+        Ok(opening)
+    }
+
+    /// The stream, once it is connected. None if it has to be waited for.
+    pub(super) fn finish(&mut self) -> io::Result<Option<Stream>> {
+        loop {
+            let failure = match &self.stream {
+                Some(Stream::Tcp(socket)) => match socket.take_error()? {
+                    Some(error) => error,
+                    None if socket.peer_addr().is_err() => return Ok(None),
+                    None => {
+                        socket.set_nonblocking(false)?;
+                        socket.set_nodelay(true)?;
+                        return Ok(self.stream.take());
+                    }
+                },
+                _ => return Ok(self.stream.take()),
+            };
+            self.next(failure)?;
+        }
+    }
+
+    pub(super) fn poll_fd(&self) -> Option<PollFd<'_>> {
+        self.stream.as_ref().map(|stream| PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::OUT))
+    }
+
+    /// Starts with the next address, if there is one, because of `failure`.
+    fn next(&mut self, mut failure: io::Error) -> io::Result<()> {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
+        for address in self.addresses.by_ref() {
+            let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = match socket_with(family, SocketType::STREAM, flags, None) {
+                Ok(socket) => socket,
+                Err(error) => {
+                    failure = error.into();
+                    continue;
+                }
+            };
+            match connect(&socket, &address) {
+                Ok(()) | Err(rustix::io::Errno::INPROGRESS | rustix::io::Errno::INTR) => {
+                    self.stream = Some(Stream::Tcp(TcpStream::from(socket)));
+                    return Ok(());
+                }
+                Err(error) => failure = error.into(),
+            }
+        }
+        Err(failure)
+    }
+}
+
+fn is_early(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the host name has no address")
 }
 
 impl AsFd for Stream {
@@ -159,20 +251,68 @@ impl TlsStream {
         host: &str,
         timeout: Duration,
     ) -> io::Result<Stream> {
-        socket.set_read_timeout(Some(timeout))?;
-        socket.set_write_timeout(Some(timeout))?;
         let name = rustls::pki_types::ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let session = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
         let mut stream = Self { session, socket };
         let deadline = Instant::now() + timeout;
         while stream.session.is_handshaking() {
-            if Instant::now() >= deadline {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake timed out"));
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, NoHandshake));
             }
-            stream.session.complete_io(&mut stream.socket)?;
+            stream.socket.set_read_timeout(Some(left))?;
+            stream.socket.set_write_timeout(Some(left))?;
+            match stream.shake_hands() {
+                // The time that is left shows in the next round.
+                Err(error) if is_early(&error) => {}
+                done => done?,
+            }
         }
         stream.send_records()?;
         Ok(Stream::Tls(Box::new(stream)))
+    }
+
+    /// Sends what is to be sent and reads once.
+    fn shake_hands(&mut self) -> io::Result<()> {
+        self.send_records()?;
+        if self.session.is_handshaking() {
+            if self.session.read_tls(&mut self.socket)? == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed during the TLS handshake"));
+            }
+            self.process()?;
+        }
+        Ok(())
+    }
+
+    fn process(&mut self) -> io::Result<()> {
+        if let Err(error) = self.session.process_new_packets() {
+            // The server is told why, if it still listens.
+            let _ = self.send_records();
+            return Err(io::Error::other(error));
+        }
+        Ok(())
+    }
+
+    /// Takes what has come without an answer; true if it was neither data nor a goodbye.
+    fn is_silent(&mut self) -> bool {
+        let mut pending = || -> io::Result<bool> {
+            self.socket.set_nonblocking(true)?;
+            loop {
+                match self.session.read_tls(&mut self.socket) {
+                    Ok(0) => return Ok(false),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
+                }
+                let state = self.session.process_new_packets().map_err(io::Error::other)?;
+                if state.peer_has_closed() || state.plaintext_bytes_to_read() > 0 {
+                    return Ok(false);
+                }
+            }
+            self.socket.set_nonblocking(false)?;
+            Ok(true)
+        };
+        pending().unwrap_or(false)
     }
 
     fn send_records(&mut self) -> io::Result<()> {
@@ -193,7 +333,7 @@ impl TlsStream {
             if self.session.read_tls(&mut self.socket)? == 0 {
                 return Ok(0);
             }
-            self.session.process_new_packets().map_err(io::Error::other)?;
+            self.process()?;
         }
     }
 
@@ -201,8 +341,8 @@ impl TlsStream {
         self.send_records()?;
         let taken = self.session.writer().write(bytes)?;
         match self.send_records() {
-            // The rest leaves with the next call; the bytes are taken.
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            // The bytes are taken, so they count as written; the rest of them leaves with the next call.
+            Err(error) if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Err(error),
             _ => Ok(taken),
         }
     }

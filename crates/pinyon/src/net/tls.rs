@@ -74,6 +74,27 @@ fn unusable(option: &str, path: &Path, error: impl std::error::Error + Send + Sy
     Error::new(ErrorKind::Tls, format!("{option} {} cannot be used: {error}", path.display())).with_source(error)
 }
 
+/// What to do about a failure of TLS.
+pub(super) fn hint(error: &rustls::Error) -> &'static str {
+    use rustls::{AlertDescription, Error};
+    match error {
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => {
+            "The certificate is for another host name: write the name that it is for in LOCATION, or set \
+             ssl_check_hostname to False"
+        }
+        Error::InvalidCertificate(_) => {
+            "If the certificate comes from an authority of your own, name its PEM file as ssl_ca_certs"
+        }
+        Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "The server wants a client certificate: name its PEM file as ssl_certfile, and its key's as ssl_keyfile"
+        }
+        Error::InvalidMessage(_) => "The server does not speak TLS at this port: redis:// instead of rediss://?",
+        _ => "Check the ssl_ options and the server's TLS settings",
+    }
+}
+
 /// Takes every certificate: `ssl_cert_reqs="none"`, which somebody has written down.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);

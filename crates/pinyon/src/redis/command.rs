@@ -277,6 +277,16 @@ pub(super) fn ttl(replies: Replies<'_>) -> Result<Ttl> {
     })
 }
 
+/// An error if a replica has no data to give yet: it is loading them, or its primary is away.
+pub(super) fn is_ready(mut replies: Replies<'_>) -> Result<()> {
+    match replies.next() {
+        Some(Reply::Error(text)) if text.starts_with(b"LOADING") || text.starts_with(b"MASTERDOWN") => {
+            Err(server_error(text))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// True if the server does not know the script yet.
 pub(super) fn wants_script(mut replies: Replies<'_>) -> bool {
     matches!(replies.next(), Some(Reply::Error(text)) if text.starts_with(b"NOSCRIPT"))

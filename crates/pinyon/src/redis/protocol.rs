@@ -15,6 +15,8 @@ const MAX_DEPTH: usize = 32;
 /// The longest line: a simple string, an error, a number or a length.
 const MAX_LINE: usize = 64 * 1024;
 
+const UNKNOWN_KIND: Malformed = Malformed("a reply starts with a byte that RESP does not know");
+
 /// One value on the tape. Aggregates are followed by their elements.
 #[derive(Clone, Debug, PartialEq)]
 enum Token {
@@ -50,6 +52,10 @@ impl Parser for RespParser {
     fn advance(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         self.missing = 0;
         while let Some(rest) = bytes.get(self.position..).filter(|rest| !rest.is_empty()) {
+            // Not after the line: what is not Redis may never send one.
+            if !rest.first().is_some_and(|kind| b"+-:_#,($=!*~%>|".contains(kind)) {
+                return Err(UNKNOWN_KIND);
+            }
             let Some(end) = line_end(rest)? else { return Ok(()) };
             let line = rest.get(1..end).unwrap_or_default();
             let after = self.position + end + 2;
@@ -77,7 +83,7 @@ impl Parser for RespParser {
                 Some(b'%') => Token::Array { elements: pairs(line)? },
                 Some(b'>') => Token::Push { elements: length(line)? },
                 Some(b'|') => Token::Push { elements: pairs(line)? },
-                _ => return Err(Malformed("a reply starts with a byte that RESP does not know")),
+                _ => return Err(UNKNOWN_KIND),
             };
             self.position = after;
             if self.open.len() >= MAX_DEPTH {
@@ -328,8 +334,11 @@ impl RespProtocol {
     }
 
     fn login(&self) -> Option<(&str, &str)> {
-        let username = self.server.username.as_deref();
-        self.server.password.as_deref().map(|password| (username.unwrap_or("default"), password))
+        match (self.server.username.as_deref(), self.server.password.as_deref()) {
+            (None, None) => None,
+            // A user may have no password (ACL `nopass`), and a password alone is the default user's.
+            (username, password) => Some((username.unwrap_or("default"), password.unwrap_or_default())),
+        }
     }
 }
 
@@ -367,7 +376,13 @@ impl Protocol for RespProtocol {
     fn welcome(&self, parser: &RespParser, bytes: &[u8]) -> Result<()> {
         let mut answers = replies(parser, bytes);
         if let Some(Reply::Error(text)) = answers.next() {
-            return Err(server_error(text));
+            let error = server_error(text);
+            let old = text.starts_with(b"ERR unknown command") || text.starts_with(b"NOPROTO");
+            return Err(if self.version == 3 && old {
+                error.with_hint("RESP3 needs Redis 6 or later; set the option protocol to 2")
+            } else {
+                error
+            });
         }
         if self.server.database != 0
             && let Some(Reply::Error(text)) = answers.next()
@@ -399,6 +414,11 @@ impl Protocol for RespProtocol {
     fn unreachable_hint() -> &'static str {
         "Start redis-server there, or correct host and port in LOCATION; `redis-cli -h HOST -p PORT ping` shows whether it \
          answers"
+    }
+
+    fn closed_hint() -> &'static str {
+        "Does the server want TLS at this port (rediss:// in LOCATION)? Otherwise it was stopped, or it refuses this client; \
+         its log says which"
     }
 }
 

@@ -1,28 +1,35 @@
 //! Redis as a store: which server gets an operation.
 //!
-//! The first server takes the writes. With replicas, reads go to one of them after the other, as in Django's `RedisCache`;
-//! if one cannot be asked, the next is, and at last the primary.
+//! The first server takes the writes. With replicas, reads go to one of them after the other, as in Django's `RedisCache`.
+//! A replica that cannot be asked, or that has no data to give yet, is left alone for a while; the next one is asked
+//! instead, and at last the primary. After a replica that did not answer in time the primary is asked at once, so that a
+//! read waits for two timeouts at most.
 
 use super::command::{self, Command};
 use super::protocol::{Replies, RespProtocol, replies};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{Endpoint, Lease, Pool};
+use crate::net::{Endpoint, Health, Lease, Pool};
 use crate::settings::{RedisSettings, TimeoutUnit};
 use crate::store::{Integer, Item, ServerInfo, ServerReport, Store};
 use crate::timeout::{Expiry, Ttl};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A Redis cache: one primary, perhaps with replicas.
 #[derive(Debug)]
 pub struct RedisStore {
     /// The primary first.
     pools: Vec<Pool<RespProtocol>>,
+    /// Of the replicas, in their order.
+    health: Vec<Health>,
     unit: TimeoutUnit,
     next_replica: AtomicUsize,
 }
+
+/// How long a replica is left alone after its first failure, and at most.
+const REPLICA_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Every store of this process, by its whole effective configuration: making a cache a second time opens no connection.
 static STORES: LazyLock<Mutex<HashMap<RedisSettings, Arc<RedisStore>>>> = LazyLock::new(Mutex::default);
@@ -41,7 +48,9 @@ impl RedisStore {
             };
             Pool::new(endpoint, RespProtocol::new(server.clone(), settings.protocol, settings.client_name.clone()))
         });
-        Self { pools: pools.collect(), unit: settings.timeout_unit, next_replica: AtomicUsize::new(0) }
+        let pools: Vec<_> = pools.collect();
+        let health = pools.iter().skip(1).map(|_| Health::new(REPLICA_PAUSES.0, REPLICA_PAUSES.1)).collect();
+        Self { pools, health, unit: settings.timeout_unit, next_replica: AtomicUsize::new(0) }
     }
 
     /// The store of these settings that the whole process shares.
@@ -89,12 +98,28 @@ impl RedisStore {
     }
 
     fn read(&self, command: &Command<'_>) -> Result<Answer<'_>> {
-        let replicas = self.pools.len().saturating_sub(1);
+        let replicas = self.health.len();
         let turn = if replicas > 1 { self.next_replica.fetch_add(1, Ordering::Relaxed) } else { 0 };
         for attempt in 0..replicas {
-            match self.ask(1 + turn.wrapping_add(attempt) % replicas, command) {
-                Err(error) if error.is_connection() => {}
-                done => return done,
+            let replica = turn.wrapping_add(attempt) % replicas;
+            let Some(health) = self.health.get(replica).filter(|health| health.may_ask()) else { continue };
+            let start = Instant::now();
+            let failure = match self.ask(1 + replica, command) {
+                Ok(answer) => match answer.judge(command::is_ready) {
+                    Ok(()) => {
+                        health.succeeded();
+                        return Ok(answer);
+                    }
+                    Err(error) => error,
+                },
+                Err(error) if error.is_connection() => error,
+                Err(error) => return Err(error),
+            };
+            if health.failed(start.elapsed()) {
+                tracing::warn!(error = %failure, "a Redis replica failed; another server is read from");
+            }
+            if failure.is_timeout() {
+                break;
             }
         }
         self.ask(0, command)
@@ -225,7 +250,7 @@ impl Store for RedisStore {
     fn incr(&self, key: &str, delta: i64) -> Result<Option<Integer>> {
         let mut answer = self.run(&Command::Incr(key, delta, false))?;
         if command::wants_script(answer.replies()) {
-            // Gives its connection back before the next one is asked for.
+            // Its connection goes back first: there may be no second one.
             drop(answer);
             answer = self.run(&Command::Incr(key, delta, true))?;
         }

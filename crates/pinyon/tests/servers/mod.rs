@@ -9,10 +9,12 @@
 #![allow(unreachable_pub, reason = "a module of many test files, not of one crate")]
 
 pub mod certificates;
+pub mod client;
+pub mod fake;
 
 use self::certificates::Certificates;
 use pinyon::settings::Address;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -225,6 +227,10 @@ impl Server {
     /// Freezes the process: connections are accepted by the system and nothing is answered.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        // The signal has been sent then, but a thread on another processor may still answer.
+        let process = Pid::from_child(self.process.as_ref().expect("a running server"));
+        let status = waitpid(Some(process), WaitOptions::UNTRACED).expect("the state of the server");
+        assert!(status.is_some_and(|(_, status)| status.stopped()), "the server ended in place of stopping");
     }
 
     /// Lets a frozen process go on.

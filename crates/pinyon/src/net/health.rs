@@ -1,13 +1,8 @@
 //! Which server is left alone for a while after it failed.
 //!
-//! The first failure is the caller's to hear of. From then on the keys of that server are misses, without a word and
-//! mostly without a wait, until it answers again. How long it is left alone follows from what the failures cost: 20 times
-//! what the failed attempt took (so that a dead server takes at most a twentieth of the time), at least 10 ms, and at most
-//! `retry_timeout`, doubled with each failure up to `dead_timeout`. A refused connection costs next to nothing and is tried
-//! again almost at once; a host that swallows packets is asked seldom.
-//!
-//! Keys are never moved to another server, as pymemcache does after some failures: when the server came back, values
-//! would come back with it that had been overwritten elsewhere.
+//! How long follows from what the failures cost: 20 times what the failed attempt took (so that a dead server takes at most
+//! a twentieth of the time), at least 10 ms, and at most `retry_timeout`, doubled with each failure up to `dead_timeout`. A
+//! refused connection costs next to nothing and is tried again almost at once; a host that swallows packets is asked seldom.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -21,7 +16,7 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The health of one server, shared by all threads of the process.
 #[derive(Debug)]
-pub(super) struct Health {
+pub(crate) struct Health {
     failures: AtomicU32,
     /// Milliseconds after [`START`] until which the server is left alone.
     quiet_until: AtomicU64,
@@ -30,17 +25,17 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) fn new(retry_timeout: Duration, dead_timeout: Duration) -> Self {
+    pub(crate) fn new(retry_timeout: Duration, dead_timeout: Duration) -> Self {
         Self { failures: AtomicU32::new(0), quiet_until: AtomicU64::new(0), retry_timeout, dead_timeout }
     }
 
     /// True if the server may be asked now.
-    pub(super) fn may_ask(&self) -> bool {
+    pub(crate) fn may_ask(&self) -> bool {
         self.failures.load(Ordering::Relaxed) == 0
             || millis(START.elapsed()) >= self.quiet_until.load(Ordering::Relaxed)
     }
 
-    pub(super) fn succeeded(&self) {
+    pub(crate) fn succeeded(&self) {
         // Read first: on the way of every hit, this line of memory stays shared between the cores.
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
@@ -48,7 +43,7 @@ impl Health {
     }
 
     /// Notes a failure that took `cost`. True if it is the first one, which the caller should hear of.
-    pub(super) fn failed(&self, cost: Duration) -> bool {
+    pub(crate) fn failed(&self, cost: Duration) -> bool {
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
         let quiet_until = START.elapsed() + self.pause(before, cost);
         self.quiet_until.store(millis(quiet_until), Ordering::Relaxed);
