@@ -384,7 +384,9 @@ impl BlockingCache<'_> {
         let mut moved = None;
         self.store().get(from, &mut |item| moved = Some((item.bytes.to_vec(), item.flags)))?;
         let (bytes, flags) = moved.ok_or_else(|| key_not_found(key))?;
-        self.store().set(to, Item { bytes: &bytes, flags }, expiry)?;
+        if !self.store().set(to, Item { bytes: &bytes, flags }, expiry)? {
+            return Err(Error::new(ErrorKind::Server, "the server did not take the value; it stays where it is"));
+        }
         self.store().delete(from)?;
         Ok(())
     }
