@@ -103,7 +103,17 @@ class Server:
         return self.start()
 
     def pause(self):
+        """Stop the process with SIGSTOP; when this returns, none of its threads runs any more."""
         self.process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+
+        def stopped():
+            # The state stands after the name, which is in parentheses and may hold anything.
+            stats = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()]
+            return set(stats) == {"T"}
+
+        if tasks.exists():
+            wait_until(stopped, "all threads of the server to stop")
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)

@@ -1,7 +1,9 @@
 """Pinyon and the backends it replaces share one server, both ways (values, bytes, expiry, counters)."""
 
 import json
+import sys
 import zlib
+from enum import IntEnum
 
 import backends
 import pytest
@@ -74,6 +76,8 @@ def test_we_read_what_they_wrote(pair, value):
     _, peer, ours, theirs = pair
     if peer == "django_redis" and isinstance(value, Count):
         pytest.skip("django-redis hands int subclasses to hiredis as they are, which refuses them")
+    if peer == "pylibmc" and isinstance(value, IntEnum) and sys.version_info < (3, 11):
+        pytest.skip("pylibmc writes str() of it, which is its name before Python 3.11, and cannot read that itself")
     theirs.set("key", value)
     sentinel = object()
     expected = as_written_by(peer, value)

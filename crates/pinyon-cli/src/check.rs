@@ -1,5 +1,6 @@
 //! Asks every server of every alias how it is, all at the same time.
 
+use crate::source::python_key_function;
 use pinyon::settings::{BackendSettings, CacheSettings};
 use pinyon::store::ServerInfo;
 use pinyon::{Caches, Error, Settings};
@@ -80,10 +81,8 @@ fn backend(settings: &BackendSettings) -> &'static str {
 /// Python code is no obstacle to asking a server, but it is to every other command: that is a warning.
 fn forget_python(cache: &mut CacheSettings) -> Vec<String> {
     let mut forgotten = Vec::new();
-    // Django's own is what Rust does anyway.
-    if let Some(function) = cache.key_function.take_if(|name| !name.starts_with("django.")) {
-        forgotten.push(("KEY_FUNCTION", function));
-    }
+    forgotten.extend(python_key_function(cache).map(|name| ("KEY_FUNCTION", name.to_owned())));
+    cache.key_function = None;
     if let BackendSettings::Redis(redis) = &mut cache.backend {
         forgotten.extend(redis.custom_serializer.take().map(|class| ("SERIALIZER", class)));
     }

@@ -4,6 +4,7 @@ use crate::args::{Command, Target};
 use crate::confirm;
 use crate::failure::Failure;
 use crate::output;
+use crate::source::python_key_function;
 use crate::value::Given;
 use pinyon::key::KeyMaker;
 use pinyon::settings::BackendSettings;
@@ -84,6 +85,15 @@ fn show_errors(backend: &mut BackendSettings) {
 }
 
 fn open(caches: &Caches, target: &Target) -> Result<Cache, Failure> {
+    if let Some(function) = caches.settings(&target.alias).and_then(python_key_function) {
+        return Err(Failure::usage(
+            format!(
+                "cache '{}': KEY_FUNCTION '{function}' is Python code, which this program cannot run",
+                target.alias
+            ),
+            "Of all commands only check works on this alias; look at its keys from `python manage.py shell`",
+        ));
+    }
     let cache = caches.get(&target.alias)?;
     if cache.store().backend() == "memory" {
         output::note(&format!(

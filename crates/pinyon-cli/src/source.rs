@@ -3,6 +3,7 @@
 use crate::args::Source;
 use crate::failure::Failure;
 use pinyon::Settings;
+use pinyon::settings::CacheSettings;
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,14 @@ use std::path::{Path, PathBuf};
 const SETTINGS: &str = "PINYON_SETTINGS";
 /// The variable that stands for `--url`.
 const URL: &str = "CACHE_URL";
+
+/// Django's own key function: what Rust does anyway.
+const DEFAULT_KEY_FUNCTION: &str = "django.core.cache.backends.base.default_key_func";
+
+/// The KEY_FUNCTION of this cache, if it is Python code that only the site itself can run.
+pub(crate) fn python_key_function(cache: &CacheSettings) -> Option<&str> {
+    cache.key_function.as_deref().filter(|name| *name != DEFAULT_KEY_FUNCTION)
+}
 
 /// The settings that the command line names, or else the environment.
 pub(crate) fn settings(source: &Source) -> Result<Settings, Failure> {

@@ -3,7 +3,10 @@
 mod program;
 
 use program::{closed_port, command, pinyon, run, settings, text};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener};
 use std::path::Path;
+use std::thread;
 
 const MEMORY: &str = "memory://";
 
@@ -180,6 +183,36 @@ fn check_does_not_mind_python_code_and_the_other_commands_say_that_they_do() {
     assert!(table.contains("warning: cache 'default': KEY_FUNCTION 'shop.keys.make' is Python code"), "{table}");
     let complaint = pinyon(["get", "key", "--settings", text(&file)]).failed(2);
     assert!(complaint.contains("KEY_FUNCTION 'shop.keys.make' is Python code"), "{complaint}");
+    assert!(complaint.contains("hint: Of all commands only check works"), "{complaint}");
+}
+
+#[test]
+fn check_asks_all_servers_at_the_same_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let listeners = [0, 1, 2].map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    let [a, b, c] = listeners.each_ref().map(|listener| listener.local_addr().unwrap().port());
+    // Nobody gets an answer before everybody has asked: one after the other would end in time-outs.
+    let file = settings(
+        folder.path(),
+        "caches.toml",
+        &format!(
+            "[default]\nBACKEND = 'redis'\nLOCATION = 'redis://127.0.0.1:{a}'\nOPTIONS = {{ socket_timeout = 30 }}\n\
+             [pages]\nBACKEND = 'memcached'\nLOCATION = ['127.0.0.1:{b}', '127.0.0.1:{c}']\nOPTIONS = {{ timeout = 30 }}\n"
+        ),
+    );
+    let asking = thread::spawn(move || pinyon(["check", "--json", "--settings", text(&file)]));
+    let connections = listeners.each_ref().map(|listener| listener.accept().unwrap().0);
+    for mut connection in connections {
+        connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        connection.shutdown(Shutdown::Write).unwrap();
+        // Its question is read to its end, or the answer would be lost with a reset connection.
+        let _ = connection.read_to_end(&mut Vec::new());
+    }
+    let said = asking.join().unwrap().json();
+    for (cache, server) in [(0, 0), (1, 0), (1, 1)] {
+        let error = &said["caches"][cache]["servers"][server]["error"];
+        assert_eq!(error["kind"], "Protocol", "{said}");
+    }
 }
 
 #[test]

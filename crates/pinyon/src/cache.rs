@@ -238,10 +238,7 @@ impl BlockingCache<'_> {
     /// [`ErrorKind::KeyNotFound`] if there is no entry, [`ErrorKind::NotAnInteger`] if it is something else,
     /// [`ErrorKind::OutOfRange`] if the sum does not fit (with Redis and memory it is stored all the same).
     pub fn incr(&self, key: &str, delta: i64) -> Result<i64> {
-        self.on_key(key, "incr", |made| match self.store().incr(made, delta)? {
-            Some(sum) => sum.to_i64(),
-            None => Err(key_not_found(key)),
-        })
+        self.add_to(key, delta, "incr")
     }
 
     /// As [`BlockingCache::incr`] with a negative delta. On Memcached a number does not go below 0.
@@ -249,7 +246,7 @@ impl BlockingCache<'_> {
         let negated = delta.checked_neg().ok_or_else(|| {
             self.cache.explain(Error::new(ErrorKind::OutOfRange, "the delta is too large to be negated"), "decr")
         })?;
-        self.incr(key, negated)
+        self.add_to(key, negated, "decr")
     }
 
     /// The values of those of `keys` that have one, by key. One round trip a server.
@@ -370,6 +367,13 @@ impl BlockingCache<'_> {
         })
     }
 
+    fn add_to(self, key: &str, delta: i64, operation: &'static str) -> Result<i64> {
+        self.on_key(key, operation, |made| match self.store().incr(made, delta)? {
+            Some(sum) => sum.to_i64(),
+            None => Err(key_not_found(key)),
+        })
+    }
+
     fn rename(self, key: &str, from: &str, to: &str) -> Result<()> {
         let expiry = match self.store().ttl(from)? {
             Ttl::Missing => return Err(key_not_found(key)),
@@ -380,7 +384,9 @@ impl BlockingCache<'_> {
         let mut moved = None;
         self.store().get(from, &mut |item| moved = Some((item.bytes.to_vec(), item.flags)))?;
         let (bytes, flags) = moved.ok_or_else(|| key_not_found(key))?;
-        self.store().set(to, Item { bytes: &bytes, flags }, expiry)?;
+        if !self.store().set(to, Item { bytes: &bytes, flags }, expiry)? {
+            return Err(Error::new(ErrorKind::Server, "the server did not take the value; it stays where it is"));
+        }
         self.store().delete(from)?;
         Ok(())
     }

