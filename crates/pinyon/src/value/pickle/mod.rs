@@ -34,6 +34,7 @@ mod value;
 mod writer;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::Integer;
 use serde::{Deserialize, Serialize};
 
 pub(in crate::value) use deserialize::{Scalar, from_scalar};
@@ -67,6 +68,13 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
     let mut pickler = serialize::Pickler::default();
     value.serialize(&mut pickler)?;
     Ok(pickler.finish())
+}
+
+/// Writes an integer of any size, as [`to_vec`] writes one.
+pub(in crate::value) fn integer_to_vec(number: &Integer) -> Vec<u8> {
+    let mut pickler = serialize::Pickler::default();
+    pickler.integer(number);
+    pickler.finish()
 }
 
 /// Reads a pickle of any protocol as a tree.
