@@ -86,6 +86,15 @@ pub fn read(bytes: &[u8]) -> Result<PythonValue> {
     value::from_walk(&machine::read(bytes)?)
 }
 
+/// Reads the pickle at the beginning of `bytes` as a tree; also returns how many bytes it has.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_first(bytes: &[u8]) -> Result<(PythonValue, usize)> {
+    let (walk, length) = machine::read_first(bytes)?;
+    Ok((value::from_walk(&walk)?, length))
+}
+
 /// A value as Python would print it. The same as its `Display`.
 pub fn display(value: &PythonValue) -> String {
     value.to_string()
