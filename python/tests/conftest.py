@@ -3,6 +3,7 @@
 import itertools
 import pickle
 import zlib
+from pathlib import Path
 
 import backends
 import django
@@ -80,7 +81,7 @@ def params(request):
                 client.flushall()
             result["LOCATION"] = server.url
         elif name == "file":
-            result["LOCATION"] = request.getfixturevalue("tmp_path") / f"cache-{next(_locations)}"
+            result["LOCATION"] = str(request.getfixturevalue("tmp_path") / f"cache-{next(_locations)}")
         else:
             server = request.getfixturevalue("memcached_server")
             server.flush()
@@ -113,9 +114,9 @@ def plant(name, request):
         elif name == "memcached":
             request.getfixturevalue("memcached_server").store(made, 1, raw)
         elif name == "file":
-            path = cache._key_to_file(key)
-            with open(path, "wb") as file:
-                file.write(pickle.dumps(None, 5) + zlib.compress(raw))
+            path = Path(cache._key_to_file(key))
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            path.write_bytes(pickle.dumps(None, 5) + zlib.compress(raw))
         else:
             pytest.skip("process memory has no foreign writer")
 

@@ -17,7 +17,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::ffi::OsString;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -457,9 +457,9 @@ impl FileBasedCache {
 
     /// The directory as an absolute path.
     #[getter]
-    fn _dir(slf: &Bound<'_, Self>) -> PyResult<PathBuf> {
+    fn _dir(slf: &Bound<'_, Self>) -> PyResult<OsString> {
         match &slf.as_super().get().open()?.store {
-            Shared::File(store) => Ok(store.directory().to_owned()),
+            Shared::File(store) => Ok(store.directory().as_os_str().to_owned()),
             _ => Err(PyTypeError::new_err("settings of another backend")),
         }
     }

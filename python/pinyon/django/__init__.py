@@ -9,4 +9,12 @@ from pinyon.django.locmem import LocMemCache
 from pinyon.django.memcached import MemcachedCache, PyLibMCCache, PyMemcacheCache
 from pinyon.django.redis import RedisCache
 
-__all__ = ["FileBasedCache", "LocMemCache", "MemcachedCache", "PyLibMCCache", "PyMemcacheCache", "RedisCache", "accelerate"]
+__all__ = [
+    "FileBasedCache",
+    "LocMemCache",
+    "MemcachedCache",
+    "PyLibMCCache",
+    "PyMemcacheCache",
+    "RedisCache",
+    "accelerate",
+]
