@@ -77,6 +77,14 @@ class MemcachedCache(_Cache):
     def clear(self) -> bool | None:
         """Empty all servers, other applications' entries in them too, as Django does."""
 
+class FileBasedCache(_Cache):
+    """Files in Django's format."""
+
+    @property
+    def _dir(self) -> str: ...
+    def clear(self) -> None:
+        """Remove every entry in the directory; other files stay."""
+
 class StoreView:
     """A read-only view of a memory store under the names of Django's private attributes."""
 

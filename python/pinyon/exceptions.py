@@ -37,6 +37,10 @@ class CacheServerError(CacheError):
     """The server answered with an error of its own."""
 
 
+class CacheFileError(CacheError, OSError):
+    """The file system refused: it is full or read-only, or the permissions are wrong."""
+
+
 class NotAnIntegerError(CacheError, TypeError):
     """``incr`` or ``decr`` on a value that is not an integer."""
 

@@ -11,11 +11,13 @@ INCUMBENT = {
     "memory": "django.core.cache.backends.locmem.LocMemCache",
     "redis": "django.core.cache.backends.redis.RedisCache",
     "memcached": "django.core.cache.backends.memcached.PyMemcacheCache",
+    "file": "django.core.cache.backends.filebased.FileBasedCache",
 }
 PINYON = {
     "memory": "pinyon.django.LocMemCache",
     "redis": "pinyon.django.RedisCache",
     "memcached": "pinyon.django.MemcachedCache",
+    "file": "pinyon.django.FileBasedCache",
 }
 FACE = os.environ.get("PINYON_TEST_FACE", "pinyon")
 BACKENDS = {"pinyon": PINYON, "incumbent": INCUMBENT}[FACE]

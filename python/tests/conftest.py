@@ -1,6 +1,9 @@
 """Servers for the whole session, Django's settings, and caches made through Django's own `caches`."""
 
 import itertools
+import pickle
+import zlib
+from pathlib import Path
 
 import backends
 import django
@@ -66,7 +69,7 @@ def configure():
 
 @pytest.fixture
 def params(request):
-    """`params(name, **changes)`: one entry of CACHES, on an empty store. `name`: memory, redis or memcached."""
+    """`params(name, **changes)`: one entry of CACHES, on an empty store. `name`: memory, redis, memcached or file."""
 
     def entry(name, **changes):
         result = {"BACKEND": backends.BACKENDS[name]}
@@ -77,6 +80,8 @@ def params(request):
             with server.client() as client:
                 client.flushall()
             result["LOCATION"] = server.url
+        elif name == "file":
+            result["LOCATION"] = str(request.getfixturevalue("tmp_path") / f"cache-{next(_locations)}")
         else:
             server = request.getfixturevalue("memcached_server")
             server.flush()
@@ -108,6 +113,10 @@ def plant(name, request):
                 client.set(made, raw)
         elif name == "memcached":
             request.getfixturevalue("memcached_server").store(made, 1, raw)
+        elif name == "file":
+            path = Path(cache._key_to_file(key))
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            path.write_bytes(pickle.dumps(None, 5) + zlib.compress(raw))
         else:
             pytest.skip("process memory has no foreign writer")
 

@@ -11,7 +11,7 @@ RUN = Path(__file__).parent / "django_suite" / "run.py"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["locmem", "redis", "memcached"])
+@pytest.mark.parametrize("backend", ["locmem", "redis", "memcached", "file"])
 def test_djangos_own_tests_pass(backend):
     path = BACKENDS["memory" if backend == "locmem" else backend]
     command = [sys.executable, str(RUN), "--backend", backend, "--class", path]

@@ -223,7 +223,8 @@ def test_gunicorn_with_preload(params, redis_server, memcached_server, tmp_path)
         assert all(answer["fine"] for answer in answers)
         assert process.pid not in {answer["pid"] for answer in answers}
         after = ask("/")
-        for name in "redis", "memcached":
+        # Django's own incr on files is not atomic.
+        for name in ("redis", "memcached", *(["file"] if FACE == "pinyon" else [])):
             assert after["totals"][name] - before["totals"][name] == 200
             # What the master stored before it forked is seen by all.
             assert all(answer["preloaded"][name] == ["by the master"] for answer in answers)

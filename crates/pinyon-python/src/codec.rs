@@ -21,6 +21,8 @@ pub(crate) enum Layout {
     Digits,
     /// Memcached: str, bytes and int as they are, everything else pickled; told apart by flags.
     Flags,
+    /// Files and database rows: everything is pickled, integers too.
+    Serialized,
 }
 
 /// Encodes and decodes the values of one cache.
@@ -67,7 +69,7 @@ impl Codec {
         let keeps_integers = self.serializer.is_none() || self.serializer_keeps_integers;
         let (content, flags) = match self.layout {
             Layout::Digits if keeps_integers && value.is_exact_instance_of::<PyInt>() => (digits(value)?, 0),
-            Layout::Digits => (self.serialize(value)?, 0),
+            Layout::Digits | Layout::Serialized => (self.serialize(value)?, 0),
             Layout::Flags => match value.cast_exact::<PyString>() {
                 Ok(text) => (Content::Text(text.clone()), flag::TEXT),
                 Err(_) if value.is_exact_instance_of::<PyInt>() => (digits(value)?, flag::INTEGER),
@@ -115,6 +117,7 @@ impl Codec {
                 self.deserialize(py, item.bytes)
             }
             Layout::Flags => self.decode_flags(py, item),
+            Layout::Serialized => self.deserialize(py, item.bytes),
         }
     }
 

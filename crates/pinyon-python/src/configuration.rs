@@ -84,9 +84,9 @@ impl Configuration {
             BackendSettings::Memcached(memcached) => {
                 (Layout::Flags, memcached.serializer, false, None, memcached.on_bad_value)
             }
-            BackendSettings::File(file) => (Layout::Digits, file.serializer, false, None, file.on_bad_value),
+            BackendSettings::File(file) => (Layout::Serialized, file.serializer, false, None, file.on_bad_value),
             BackendSettings::Database(database) => {
-                (Layout::Digits, database.serializer, false, None, database.on_bad_value)
+                (Layout::Serialized, database.serializer, false, None, database.on_bad_value)
             }
             BackendSettings::Dummy => (Layout::Digits, SerializerKind::Pickle, false, None, OnBadValue::default()),
         };

@@ -31,6 +31,7 @@ fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
         ErrorKind::Auth => "CacheAuthError",
         ErrorKind::Protocol => "CacheProtocolError",
         ErrorKind::Server | ErrorKind::Unsupported => "CacheServerError",
+        ErrorKind::File => "CacheFileError",
         ErrorKind::NotAnInteger => "NotAnIntegerError",
         ErrorKind::BadValue => "BadValueError",
         ErrorKind::Unreachable | ErrorKind::Disconnected | ErrorKind::Tls => "CacheConnectionError",

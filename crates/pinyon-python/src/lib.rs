@@ -13,7 +13,7 @@ mod errors;
 mod hooks;
 mod local;
 mod local_view;
-mod server;
+mod store_cache;
 
 use pyo3::prelude::*;
 
@@ -33,7 +33,7 @@ mod _pinyon {
     #[pymodule_export]
     use crate::local_view::StoreView;
     #[pymodule_export]
-    use crate::server::{MemcachedCache, RedisCache, ServerCache};
+    use crate::store_cache::{FileBasedCache, MemcachedCache, RedisCache, StoreCache};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -168,8 +168,8 @@ impl LocMemCache {
     }
 }
 
-/// Django's form for memory: a moment in Unix time, or none.
-fn from_absolute(moment: Option<f64>) -> Expiry {
+/// Django's form for memory and files: a moment in Unix time, or none.
+pub(crate) fn from_absolute(moment: Option<f64>) -> Expiry {
     let Some(moment) = moment else { return Expiry::Never };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     match Duration::try_from_secs_f64(moment).ok().and_then(|moment| moment.checked_sub(now)) {

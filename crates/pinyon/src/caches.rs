@@ -2,6 +2,7 @@
 
 use crate::cache::Cache;
 use crate::error::{Error, ErrorKind, Result};
+use crate::file::FileStore;
 use crate::key::{KeyFunction, KeyMaker, Version};
 use crate::memcached::MemcachedStore;
 use crate::memory::MemoryStore;
@@ -198,7 +199,10 @@ fn open(entry: &Entry) -> Result<Cache> {
         BackendSettings::Memcached(memcached) => {
             (MemcachedStore::shared(memcached), Layout::Flags, memcached.serializer, memcached.on_bad_value)
         }
-        BackendSettings::File(_) | BackendSettings::Database(_) | BackendSettings::Dummy => todo!(),
+        BackendSettings::File(file) => {
+            (FileStore::shared(file)?, Layout::Serialized, file.serializer, file.on_bad_value)
+        }
+        BackendSettings::Database(_) | BackendSettings::Dummy => todo!(),
     };
     let codec = Codec { serializer, layout };
     Ok(Cache::with_bad_values(&settings.alias, store, codec, keys, settings.timeout, on_bad_value))

@@ -33,6 +33,8 @@ pub enum ErrorKind {
     Tls,
     /// The server answered with an error of its own.
     Server,
+    /// The file system refused: it is full or read-only, or the permissions are wrong.
+    File,
     /// `incr` or `decr` on a value that is not an integer.
     NotAnInteger,
     /// A number that does not fit the type that was asked for, or that the server can hold.

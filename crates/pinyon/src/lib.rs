@@ -38,6 +38,7 @@ mod caches;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod error;
+pub mod file;
 pub mod key;
 pub mod memcached;
 pub mod memory;

@@ -9,10 +9,15 @@ import django
 _CULL = "the server evicts by itself; Django's tests skip culling on this backend"
 _NO_CLIENT = "looks at the redis-py client inside Django's backend; Pinyon has none"
 _NO_LIBRARY = "looks at the pymemcache client inside Django's backend; Pinyon has none"
-_EXPIRE_INFO = "reads LocMemCache's private _expire_info; a server keeps the expiry itself"
+_BUILTIN_OPEN = "replaces Python's open(); Pinyon reads files in Rust. Held by test_file.py instead"
+_OWN_CLOCK = (
+    "sets Python's clock forward; Pinyon reads the system's. Held by the conformance suite with real time instead"
+)
+_EXPIRE_INFO = "reads LocMemCache's private _expire_info; a server or a file keeps the expiry itself"
 
 # What Django itself skips, also on its own backends.
 SKIPPED_BY_DJANGO = {
+    "file": {},
     "locmem": {},
     "redis": {
         "RedisCacheTests.test_cull": _CULL,
@@ -28,6 +33,10 @@ SKIPPED_BY_DJANGO = {
 
 # What no class can do on this backend; not run.
 IMPOSSIBLE = {
+    "file": {
+        "DefaultNonExpiringCacheKeyTests.test_caches_with_unset_timeout_set_expiring_key": _EXPIRE_INFO,
+        "DefaultNonExpiringCacheKeyTests.test_caches_set_with_timeout_as_none_set_non_expiring_key": _EXPIRE_INFO,
+    },
     "locmem": {},
     "redis": {
         "DefaultNonExpiringCacheKeyTests.test_caches_with_unset_timeout_set_expiring_key": _EXPIRE_INFO,
@@ -45,6 +54,14 @@ IMPOSSIBLE = {
 
 # What only Pinyon excludes.
 EXCLUSIONS = {
+    "file": {
+        "FileBasedCacheTests.test_get_does_not_ignore_non_filenotfound_exceptions": _BUILTIN_OPEN,
+        "FileBasedCacheTests.test_has_key_race_handling": _BUILTIN_OPEN,
+        "FileBasedCacheTests.test_touch": _OWN_CLOCK,
+        "FileBasedCachePathLibTests.test_touch": _OWN_CLOCK,
+        "FileBasedCachePathLibTests.test_get_does_not_ignore_non_filenotfound_exceptions": _BUILTIN_OPEN,
+        "FileBasedCachePathLibTests.test_has_key_race_handling": _BUILTIN_OPEN,
+    },
     "locmem": {},
     "redis": {
         "RedisCacheTests.test_incr_write_connection": _NO_CLIENT,

@@ -1,6 +1,6 @@
 """Run Django's own cache tests on one backend.
 
-    python python/tests/django_suite/run.py --backend locmem|redis|memcached [--class PATH] [NAME ...]
+    python python/tests/django_suite/run.py --backend locmem|redis|memcached|file [--class PATH] [NAME ...]
 
 The tests of the installed Django version are taken from its source distribution. Servers are started here.
 `--class` puts any other backend class under test; with the built-in one this proves the runner itself:
@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import os
 import sys
+import tempfile
 import unittest
 import warnings
 from pathlib import Path
@@ -51,6 +52,7 @@ OWN = {
     "locmem": ["cache.tests.LocMemCacheTests"],
     "redis": ["cache.tests.RedisCacheTests"],
     "memcached": ["cache.tests.PyMemcacheCacheTests"],
+    "file": ["cache.tests.FileBasedCacheTests", "cache.tests.FileBasedCachePathLibTests"],
 }
 
 
@@ -64,6 +66,8 @@ def places(backend):
             yield [server.url, *(f"{server.url}/{database}" for database in range(1, 8))]
         elif backend == "memcached":
             yield [stack.enter_context(MemcachedServer()).address for _ in range(5)]
+        elif backend == "file":
+            yield [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(12)]
         else:
             yield None
 

@@ -17,8 +17,10 @@ mod many;
 mod size;
 mod threads;
 
-use crate::store::{Item, Store};
+use crate::settings::SerializerKind;
+use crate::store::{Integer, Item, Store};
 use crate::timeout::Expiry;
+use crate::value::stored_integer;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,8 +35,26 @@ pub struct Capabilities {
     pub max_item_size: Option<usize>,
     /// Flags come back as they were given; otherwise as 0. Default false.
     pub flags: bool,
+    /// The integers of `incr` are stored as this serializer writes them; none: as decimal digits. Default none.
+    pub serializer: Option<SerializerKind>,
     /// Keys are checked by Memcached's rules; otherwise every key is allowed. Default false.
     pub memcached_keys: bool,
+}
+
+impl Capabilities {
+    /// An integer as it is stored.
+    fn integer(&self, digits: &str) -> Vec<u8> {
+        let number = Integer::parse(digits.as_bytes()).expect("an integer");
+        self.serializer.map_or_else(
+            || digits.as_bytes().to_vec(),
+            |serializer| stored_integer::write(serializer, &number).expect("an integer that can be stored"),
+        )
+    }
+
+    /// The integer in what is stored.
+    fn read_integer(&self, bytes: &[u8]) -> Option<Integer> {
+        self.serializer.map_or_else(|| Integer::parse(bytes), |serializer| stored_integer::read(serializer, bytes))
+    }
 }
 
 /// Which numbers `incr` can hold.

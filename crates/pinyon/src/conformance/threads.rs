@@ -17,8 +17,8 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-fn no_incr_is_lost(store: &dyn Store, _: &Capabilities) {
-    put(store, "key", b"0");
+fn no_incr_is_lost(store: &dyn Store, capabilities: &Capabilities) {
+    put(store, "key", &capabilities.integer("0"));
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| (0..100).for_each(|_| assert!(store.incr("key", 1).expect("incr").is_some())));

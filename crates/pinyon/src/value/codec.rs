@@ -44,6 +44,9 @@ pub enum Layout {
     /// are whatever the serializer is; the rest is a pickle ([`flag::PICKLE`]), JSON ([`flag::JSON`]) or MessagePack
     /// ([`flag::MSGPACK`]).
     Flags,
+    /// Files and database rows: everything is serialized, integers too; no flags. [`stored_integer`](super::stored_integer)
+    /// reads and writes the integers.
+    Serialized,
 }
 
 /// How the values of one cache are written and read.
@@ -60,7 +63,7 @@ pub struct Codec {
 pub struct Encoded {
     /// The bytes.
     pub bytes: Vec<u8>,
-    /// Memcached's client flags; 0 with [`Layout::Digits`].
+    /// Memcached's client flags; 0 except with [`Layout::Flags`].
     pub flags: u32,
 }
 
@@ -91,6 +94,7 @@ impl Codec {
                 };
                 Ok(Encoded { bytes, flags: 0 })
             }
+            Layout::Serialized => Ok(Encoded { bytes: self.serialize(value)?, flags: 0 }),
             Layout::Flags => {
                 let (bytes, flags) = match classify(value) {
                     Plain::Integer(digits) => (digits.into_bytes(), flag::INTEGER),
@@ -120,6 +124,7 @@ impl Codec {
                 Some(number) => from_scalar(Scalar::Integer(number), false),
                 None => deserialize(self.serializer, item.bytes),
             },
+            Layout::Serialized => deserialize(self.serializer, item.bytes),
             Layout::Flags => {
                 let bytes = unpack(item)?;
                 self.decode_flagged(&bytes, item.flags)
@@ -133,6 +138,7 @@ impl Codec {
     pub fn show(self, item: Item<'_>) -> String {
         let (bytes, meaning) = match self.layout {
             Layout::Digits => (Cow::Borrowed(item.bytes), Meaning::Unknown),
+            Layout::Serialized => (Cow::Borrowed(item.bytes), Meaning::Serialized(self.serializer)),
             Layout::Flags => match unpack(item) {
                 Ok(bytes) => (bytes, meaning(item.flags)),
                 Err(_) => (Cow::Borrowed(item.bytes), Meaning::Unknown),

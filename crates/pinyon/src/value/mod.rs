@@ -10,6 +10,7 @@ pub mod pickle;
 pub mod plain;
 mod serde_error;
 mod show;
+pub mod stored_integer;
 #[cfg(test)]
 mod tests;
 

@@ -48,9 +48,9 @@ fn round_trip<T: Serialize + for<'de> Deserialize<'de> + PartialEq + std::fmt::D
 }
 
 #[test]
-fn every_value_comes_back_by_every_serializer_in_both_layouts() {
+fn every_value_comes_back_by_every_serializer_in_every_layout() {
     for serializer in EVERY_SERIALIZER {
-        for codec in [digits(serializer), flags(serializer)] {
+        for codec in [digits(serializer), flags(serializer), Codec { serializer, layout: Layout::Serialized }] {
             round_trip(codec, &book());
             round_trip(codec, &vec![Some(book()), None]);
             round_trip(codec, &42_u8);
@@ -237,6 +237,15 @@ fn values_are_shown_readably_whoever_wrote_them() {
 }
 
 #[test]
+fn where_all_is_serialized_integers_are_pickles_too_and_digits_are_none() {
+    let codec = Codec { serializer: Pickle, layout: Layout::Serialized };
+    assert_eq!(codec.encode(&42).unwrap().bytes, b"\x80\x05K*.");
+    assert_eq!(codec.decode::<i64>(item(b"\x80\x05K*.", 0)).unwrap(), 42);
+    assert_eq!(codec.decode::<i64>(item(b"42", 0)).unwrap_err().kind(), ErrorKind::BadValue);
+    assert_eq!(codec.show(item(b"\x80\x05K*.", 0)), "42");
+}
+
+#[test]
 fn flags_tell_text_from_numbers_when_shown() {
     let codec = flags(Pickle);
     assert_eq!(codec.show(item(b"42", flag::TEXT)), "'42'");
@@ -255,7 +264,7 @@ proptest! {
         flags in 0_u32..256,
     ) {
         for serializer in EVERY_SERIALIZER {
-            for layout in [Layout::Digits, Layout::Flags] {
+            for layout in [Layout::Digits, Layout::Flags, Layout::Serialized] {
                 let codec = Codec { serializer, layout };
                 let _ = codec.decode::<serde_json::Value>(item(&bytes, flags));
                 let _ = codec.decode::<PythonValue>(item(&bytes, flags));

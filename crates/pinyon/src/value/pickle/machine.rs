@@ -21,9 +21,18 @@ const HIGHEST_PROTOCOL: u8 = 5;
 /// # Errors
 /// [`crate::ErrorKind::BadValue`] if the bytes are no pickle, or not a whole one.
 pub(super) fn read(input: &[u8]) -> Result<Walk<'_>> {
+    read_first(input).map(|(walk, _)| walk)
+}
+
+/// Reads the pickle at the beginning of `input`; also returns how many bytes it has.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_first(input: &[u8]) -> Result<(Walk<'_>, usize)> {
     let mut machine = Machine::new(input);
     let root = machine.run()?;
-    Ok(Walk::new(machine.graph, root, input.len()))
+    let length = input.len() - machine.rest.len();
+    Ok((Walk::new(machine.graph, root, input.len()), length))
 }
 
 pub(super) struct Machine<'de> {

@@ -34,6 +34,7 @@ mod value;
 mod writer;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::Integer;
 use serde::{Deserialize, Serialize};
 
 pub(in crate::value) use deserialize::{Scalar, from_scalar};
@@ -69,6 +70,13 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
     Ok(pickler.finish())
 }
 
+/// Writes an integer of any size, as [`to_vec`] writes one.
+pub(in crate::value) fn integer_to_vec(number: &Integer) -> Vec<u8> {
+    let mut pickler = serialize::Pickler::default();
+    pickler.integer(number);
+    pickler.finish()
+}
+
 /// Reads a pickle of any protocol as a tree.
 ///
 /// # Errors
@@ -76,6 +84,15 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
 /// contains itself, or uses its parts so often that the tree would be far larger than the pickle.
 pub fn read(bytes: &[u8]) -> Result<PythonValue> {
     value::from_walk(&machine::read(bytes)?)
+}
+
+/// Reads the pickle at the beginning of `bytes` as a tree; also returns how many bytes it has.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_first(bytes: &[u8]) -> Result<(PythonValue, usize)> {
+    let (walk, length) = machine::read_first(bytes)?;
+    Ok((value::from_walk(&walk)?, length))
 }
 
 /// A value as Python would print it. The same as its `Display`.

@@ -4,9 +4,9 @@ use super::graph::MAX_DEPTH;
 use super::opcode as op;
 use super::writer::Writer;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::Integer;
 use crate::value::plain::{JSON_NUMBER, JsonNumber};
 use num_bigint::BigInt;
-use num_traits::ToPrimitive;
 use serde::ser::{self, Serialize, Serializer};
 
 /// How many elements CPython puts into one APPENDS or SETITEMS.
@@ -70,13 +70,18 @@ impl Pickler {
         self.leave();
     }
 
+    /// An integer of any size.
+    pub(super) fn integer(&mut self, number: &Integer) {
+        match number {
+            Integer::Small(number) => self.writer.int(*number),
+            Integer::Big(number) => self.writer.long(&number.to_signed_bytes_le()),
+        }
+    }
+
     /// A number of serde_json with all its digits.
     fn json_number(&mut self, digits: &str) -> Result<()> {
         if let Some(number) = BigInt::parse_bytes(digits.as_bytes(), 10) {
-            match number.to_i64() {
-                Some(number) => self.writer.int(number),
-                None => self.writer.long(&number.to_signed_bytes_le()),
-            }
+            self.integer(&Integer::from(number));
             return Ok(());
         }
         let number = digits.parse().map_err(|_| Error::new(ErrorKind::Value, "a JSON number is no number"))?;

@@ -1,13 +1,14 @@
-//! `RedisCache` and `MemcachedCache`: one implementation over two stores.
+//! `RedisCache`, `MemcachedCache` and `FileBasedCache`: one implementation over stores of bytes.
 //!
-//! The lock on the interpreter is released while a server is asked, and taken again to make the value out of the read buffer,
-//! where it was copied once.
+//! The lock on the interpreter is released while a server or the disk is asked, and taken again to make the value out of the
+//! read buffer, where it was copied once.
 
 use crate::backend::{Backend, MadeKey, TimeoutArgument};
 use crate::codec::Encoded;
 use crate::configuration::{Configuration, Counters};
-use crate::errors::{key_not_found, raise};
-use crate::local::{items, make_keys, seconds_left};
+use crate::errors::{improperly_configured, key_not_found, raise};
+use crate::local::{from_absolute, items, make_keys, seconds_left};
+use pinyon::file::FileStore;
 use pinyon::memcached::{self, MemcachedStore};
 use pinyon::redis::{self, RedisStore};
 use pinyon::settings::BackendSettings;
@@ -15,45 +16,59 @@ use pinyon::{Error, Expiry, Integer, Item, Store, Timeout};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A cache on servers.
+/// A cache on a store of bytes.
 #[pyclass(extends = Backend, subclass, frozen, module = "pinyon._pinyon")]
 #[derive(Debug)]
-pub(crate) struct ServerCache {
+pub(crate) struct StoreCache {
     open: OnceLock<Open>,
 }
 
 #[derive(Debug)]
 struct Open {
     configuration: Py<Configuration>,
-    store: Servers,
+    store: Shared,
     ignore_exceptions: bool,
 }
 
 #[derive(Clone, Debug)]
-enum Servers {
+enum Shared {
     Redis(Arc<RedisStore>),
     Memcached(Arc<MemcachedStore>),
+    File(Arc<FileStore>),
 }
 
 enum Fetched {
     Redis(redis::Fetched),
     Memcached(memcached::Fetched),
+    File(Option<Vec<u8>>),
 }
 
 enum FetchedMany {
     Redis(redis::FetchedMany),
     Memcached(memcached::FetchedMany),
+    File(Vec<(usize, Vec<u8>)>),
 }
 
-impl Servers {
+impl Shared {
     fn store(&self) -> &dyn Store {
         match self {
             Self::Redis(store) => &**store,
             Self::Memcached(store) => &**store,
+            Self::File(store) => &**store,
+        }
+    }
+
+    /// The store with the limits of the cache object, which sites and tests change at run time. Servers have their own.
+    fn limited(&self, (max_entries, cull_frequency): (i64, i64)) -> Cow<'_, Self> {
+        match self {
+            Self::File(store) => Cow::Owned(Self::File(Arc::new(store.with_limits(max_entries, cull_frequency)))),
+            _ => Cow::Borrowed(self),
         }
     }
 
@@ -61,6 +76,7 @@ impl Servers {
         match self {
             Self::Redis(store) => store.fetch(key).map(Fetched::Redis),
             Self::Memcached(store) => store.fetch(key).map(Fetched::Memcached),
+            Self::File(store) => store.fetch(key).map(Fetched::File),
         }
     }
 
@@ -68,13 +84,15 @@ impl Servers {
         match self {
             Self::Redis(store) => store.fetch_many(keys).map(FetchedMany::Redis),
             Self::Memcached(store) => store.fetch_many(keys).map(FetchedMany::Memcached),
+            Self::File(store) => store.fetch_many(keys).map(FetchedMany::File),
         }
     }
 
-    fn open_connections(&self) -> usize {
+    fn open_connections(&self) -> Option<usize> {
         match self {
-            Self::Redis(store) => store.open_connections(),
-            Self::Memcached(store) => store.open_connections(),
+            Self::Redis(store) => Some(store.open_connections()),
+            Self::Memcached(store) => Some(store.open_connections()),
+            Self::File(_) => None,
         }
     }
 }
@@ -84,20 +102,26 @@ impl Fetched {
         match self {
             Self::Redis(fetched) => fetched.item(),
             Self::Memcached(fetched) => fetched.item(),
+            Self::File(fetched) => fetched.as_deref().map(plain),
         }
     }
 }
 
 impl FetchedMany {
-    fn visit(&self, visit: impl FnMut(usize, Item<'_>)) {
+    fn visit(&self, mut visit: impl FnMut(usize, Item<'_>)) {
         match self {
             Self::Redis(fetched) => fetched.visit(visit),
             Self::Memcached(fetched) => fetched.visit(visit),
+            Self::File(fetched) => fetched.iter().for_each(|(index, bytes)| visit(*index, plain(bytes))),
         }
     }
 }
 
-impl ServerCache {
+fn plain(bytes: &[u8]) -> Item<'_> {
+    Item { bytes, flags: 0 }
+}
+
+impl StoreCache {
     fn open(&self) -> PyResult<&Open> {
         self.open.get().ok_or_else(|| PyRuntimeError::new_err("the cache was not initialised"))
     }
@@ -106,10 +130,11 @@ impl ServerCache {
     fn run<R: Send>(
         slf: &Bound<'_, Self>,
         ignored: R,
-        ask: impl FnOnce(&Servers) -> pinyon::Result<R> + Send,
+        ask: impl FnOnce(&Shared) -> pinyon::Result<R> + Send,
     ) -> PyResult<R> {
         let open = slf.get().open()?;
-        match slf.py().detach(|| ask(&open.store)) {
+        let store = &open.store;
+        match slf.py().detach(|| ask(store)) {
             Ok(result) => Ok(result),
             Err(error) => open.failed(slf, error).map(|()| ignored),
         }
@@ -117,8 +142,9 @@ impl ServerCache {
 
     fn expiry(slf: &Bound<'_, Self>, timeout: &TimeoutArgument<'_>) -> PyResult<Expiry> {
         let read = match slf.get().open()?.store {
-            Servers::Redis(_) => from_seconds,
-            Servers::Memcached(_) => from_exptime,
+            Shared::Redis(_) => from_seconds,
+            Shared::Memcached(_) => from_exptime,
+            Shared::File(_) => from_absolute,
         };
         Backend::expiry(slf.as_super(), timeout, read)
     }
@@ -129,7 +155,7 @@ impl ServerCache {
 }
 
 impl Open {
-    fn failed(&self, slf: &Bound<'_, ServerCache>, error: Error) -> PyResult<()> {
+    fn failed(&self, slf: &Bound<'_, StoreCache>, error: Error) -> PyResult<()> {
         self.counters().errors.fetch_add(1, Ordering::Relaxed);
         let ignored = self.ignore_exceptions && error.is_connection();
         if ignored { Ok(()) } else { Err(raise(slf.as_super(), error)) }
@@ -166,14 +192,18 @@ fn from_exptime(exptime: Option<f64>) -> Expiry {
 }
 
 #[pymethods]
-impl ServerCache {
-    fn _configure(&self, configuration: Py<Configuration>) -> PyResult<()> {
+impl StoreCache {
+    fn _configure(&self, py: Python<'_>, configuration: Py<Configuration>) -> PyResult<()> {
         let (store, ignore_exceptions) = match &configuration.get().settings {
             BackendSettings::Redis(settings) => {
-                (Servers::Redis(RedisStore::shared(settings)), settings.ignore_exceptions)
+                (Shared::Redis(RedisStore::shared(settings)), settings.ignore_exceptions)
             }
             BackendSettings::Memcached(settings) => {
-                (Servers::Memcached(MemcachedStore::shared(settings)), settings.ignore_exceptions)
+                (Shared::Memcached(MemcachedStore::shared(settings)), settings.ignore_exceptions)
+            }
+            BackendSettings::File(settings) => {
+                let store = FileStore::shared(settings);
+                (Shared::File(store.map_err(|error| improperly_configured(py, &error))?), false)
             }
             _ => return Err(PyTypeError::new_err("settings of another backend")),
         };
@@ -213,7 +243,8 @@ impl ServerCache {
         let (text, expiry) = (made.text()?, Self::expiry(slf, &timeout)?);
         let encoded = Self::encode(slf, value)?;
         let item = encoded.item()?;
-        Self::run(slf, false, |store| store.store().set(text, item, expiry)).map(drop)
+        let limits = slf.as_super().get().limits();
+        Self::run(slf, false, |store| store.limited(limits).store().set(text, item, expiry)).map(drop)
     }
 
     #[pyo3(signature = (key, value, timeout=TimeoutArgument::NotGiven, version=None))]
@@ -228,7 +259,8 @@ impl ServerCache {
         let (text, expiry) = (made.text()?, Self::expiry(slf, &timeout)?);
         let encoded = Self::encode(slf, value)?;
         let item = encoded.item()?;
-        Self::run(slf, false, |store| store.store().add(text, item, expiry))
+        let limits = slf.as_super().get().limits();
+        Self::run(slf, false, |store| store.limited(limits).store().add(text, item, expiry))
     }
 
     #[pyo3(signature = (key, timeout=TimeoutArgument::NotGiven, version=None))]
@@ -274,10 +306,12 @@ impl ServerCache {
         match result {
             Some(Integer::Small(number)) => Ok(number.into_pyobject(py)?.into_any()),
             Some(Integer::Big(number)) => Ok(number.into_pyobject(py)?.into_any()),
-            None => {
-                let full_stop = matches!(slf.get().open()?.store, Servers::Redis(_));
-                Err(key_not_found(made.bytes(), full_stop))
-            }
+            None => Err(match slf.get().open()?.store {
+                Shared::Redis(_) => key_not_found(made.bytes(), true),
+                Shared::Memcached(_) => key_not_found(made.bytes(), false),
+                // Django's base class names the caller's key.
+                Shared::File(_) => key_not_found(key.str()?.to_string_lossy().as_bytes(), false),
+            }),
         }
     }
 
@@ -330,7 +364,8 @@ impl ServerCache {
             pairs.push((key.text()?, value.item()?));
         }
         let all = (0..data.len()).collect();
-        let failed = Self::run(slf, all, |store| store.store().set_many(&pairs, expiry))?;
+        let limits = slf.as_super().get().limits();
+        let failed = Self::run(slf, all, |store| store.limited(limits).store().set_many(&pairs, expiry))?;
         PyList::new(py, failed.into_iter().map(|index| &data[index].0))
     }
 
@@ -344,7 +379,7 @@ impl ServerCache {
     /// Empties the whole store, other applications' entries in it too, as Django does. True for Redis.
     fn clear(slf: &Bound<'_, Self>) -> PyResult<Option<bool>> {
         Self::run(slf, (), |store| store.store().clear())?;
-        Ok(matches!(slf.get().open()?.store, Servers::Redis(_)).then_some(true))
+        Ok(matches!(slf.get().open()?.store, Shared::Redis(_)).then_some(true))
     }
 
     /// Seconds that the entry has left; None if it does not expire, 0 if there is none.
@@ -372,13 +407,15 @@ impl ServerCache {
         ] {
             stats.set_item(name, counter.load(Ordering::Relaxed))?;
         }
-        stats.set_item("connections", open.store.open_connections())?;
+        if let Some(connections) = open.store.open_connections() {
+            stats.set_item("connections", connections)?;
+        }
         Ok(stats)
     }
 }
 
 /// Redis and Valkey.
-#[pyclass(extends = ServerCache, subclass, frozen, module = "pinyon._pinyon")]
+#[pyclass(extends = StoreCache, subclass, frozen, module = "pinyon._pinyon")]
 #[derive(Debug)]
 pub(crate) struct RedisCache;
 
@@ -387,12 +424,12 @@ impl RedisCache {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Backend::new()).add_subclass(ServerCache { open: OnceLock::new() }).add_subclass(Self)
+        PyClassInitializer::from(Backend::new()).add_subclass(StoreCache { open: OnceLock::new() }).add_subclass(Self)
     }
 }
 
 /// Memcached.
-#[pyclass(extends = ServerCache, subclass, frozen, module = "pinyon._pinyon")]
+#[pyclass(extends = StoreCache, subclass, frozen, module = "pinyon._pinyon")]
 #[derive(Debug)]
 pub(crate) struct MemcachedCache;
 
@@ -401,6 +438,29 @@ impl MemcachedCache {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Backend::new()).add_subclass(ServerCache { open: OnceLock::new() }).add_subclass(Self)
+        PyClassInitializer::from(Backend::new()).add_subclass(StoreCache { open: OnceLock::new() }).add_subclass(Self)
+    }
+}
+
+/// Files in Django's format.
+#[pyclass(extends = StoreCache, subclass, frozen, module = "pinyon._pinyon")]
+#[derive(Debug)]
+pub(crate) struct FileBasedCache;
+
+#[pymethods]
+impl FileBasedCache {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Backend::new()).add_subclass(StoreCache { open: OnceLock::new() }).add_subclass(Self)
+    }
+
+    /// The directory as an absolute path.
+    #[getter]
+    fn _dir(slf: &Bound<'_, Self>) -> PyResult<OsString> {
+        match &slf.as_super().get().open()?.store {
+            Shared::File(store) => Ok(store.directory().as_os_str().to_owned()),
+            _ => Err(PyTypeError::new_err("settings of another backend")),
+        }
     }
 }
