@@ -8,6 +8,7 @@ use crate::codec::Encoded;
 use crate::configuration::{Configuration, Counters};
 use crate::errors::{key_not_found, raise};
 use crate::local::{items, make_keys, seconds_left};
+use crate::report;
 use pinyon::memcached::{self, MemcachedStore};
 use pinyon::redis::{self, RedisStore};
 use pinyon::settings::BackendSettings;
@@ -374,6 +375,12 @@ impl ServerCache {
         }
         stats.set_item("connections", open.store.open_connections())?;
         Ok(stats)
+    }
+
+    /// Asks every server how it is, also with IGNORE_EXCEPTIONS; a dictionary a server (`report.rs`).
+    fn _check<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let open = self.open()?;
+        report::to_python(py, py.detach(|| open.store.store().check()))
     }
 }
 
