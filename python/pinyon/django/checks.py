@@ -7,6 +7,7 @@ connects to a server, except W002, which only ``check --deploy`` runs.
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import socket
 from collections.abc import Iterator, Mapping
@@ -14,8 +15,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks, mail
-from django.core.cache import caches
+from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends import locmem
+from django.core.checks.registry import registry
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from pinyon import _pinyon
@@ -31,6 +34,25 @@ def register() -> None:
     for check in (check_settings, check_workers, check_collisions):
         checks.register(check, checks.Tags.caches)
     checks.register(check_open_redis, checks.Tags.caches, deploy=True)
+    # Django's own checks open every cache, and with settings that are E001 they would end in a traceback instead.
+    for registered, deploy in ((registry.registered_checks, False), (registry.deployment_checks, True)):
+        for check in [check for check in registered if check.__module__ == "django.core.checks.caches"]:
+            registered.remove(check)
+            checks.register(_unless_misconfigured(check), *check.tags, deploy=deploy)
+
+
+def _unless_misconfigured(check: Any) -> Any:
+    @functools.wraps(check)
+    def guarded(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+        try:
+            found: list[checks.CheckMessage] = check(app_configs=app_configs, **kwargs)
+        except (ImproperlyConfigured, InvalidCacheBackendError):
+            if not errors_of(caches.settings):
+                raise
+            return []
+        return found
+
+    return guarded
 
 
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
