@@ -215,6 +215,21 @@ def test_manage_py_check_reports_and_can_be_silenced(tmp_path):
     assert (done.returncode, "pinyon." in done.stdout + done.stderr) == (0, False)
 
 
+def test_the_app_can_be_imported_by_the_settings_and_has_no_models(tmp_path):
+    settings = """
+import pinyon.django
+CACHES = pinyon.django.accelerate({"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}})
+SILENCED_SYSTEM_CHECKS = ["pinyon.W001"]
+"""
+    code = (
+        "from django.apps import apps; from django.core.cache import caches; "
+        "print(apps.get_app_config('pinyon').name, len(apps.get_models()), type(caches['default']).__module__)"
+    )
+    assert "no issues" in manage(tmp_path, {}, "check", settings=settings).stdout
+    done = manage(tmp_path, {}, "shell", "--command", code, settings=settings)
+    assert done.stdout.splitlines()[-1:] == ["pinyon.django 0 pinyon.django.locmem"], done.stderr
+
+
 def test_djangos_own_checks_of_caches_still_run(tmp_path):
     relative = {"default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": "somewhere"}}
     assert "caches.W003" in manage(tmp_path, relative, "check").stderr
