@@ -1,6 +1,7 @@
 """DummyCache stores nothing and breaks nothing around it. Django's own tests of it run in test_django_suite.py."""
 
 import itertools
+from unittest import mock
 
 import pytest
 from backends import DUMMY, INCUMBENT
@@ -53,6 +54,13 @@ def test_it_takes_the_settings_of_the_cache_whose_place_it_takes(configure):
     cache = configure({"default": entry})["default"]
     assert cache.make_key("key") == "p:1:key"
     cache.set("key", 1)
+    assert cache.get("key") is None
+
+
+def test_a_method_can_be_patched_on_the_object(cache):
+    with mock.patch.object(cache, "get", return_value="patched"):
+        assert cache.get("key") == "patched"
+        assert cache.get_many(["key"]) == {"key": "patched"}
     assert cache.get("key") is None
 
 
