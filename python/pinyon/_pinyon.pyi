@@ -16,6 +16,12 @@ class Configuration:
     """The settings of one alias, read and validated. Raises ``ImproperlyConfigured``."""
 
     warnings: list[str]
+    @property
+    def places(self) -> list[str]:
+        """The stores that hold the entries, without credentials: caches that have one in common share their keys there."""
+    @property
+    def redis_addresses(self) -> list[tuple[str, int, bool]]:
+        """Host, port, and whether TLS is spoken, of every Redis server that is reached through the network."""
     def __new__(cls, alias: str, backend: str, location: Any, params: dict[str, Any]) -> Configuration: ...
 
 class Backend:
@@ -55,6 +61,8 @@ class _Cache(Backend):
         """Return the seconds that an entry has left; None if it does not expire, 0 if there is none."""
     def stats(self) -> dict[str, int]:
         """Return what this cache has done in this process: ``hits``, ``misses``, ``bad_values`` and more."""
+    def _check(self) -> list[dict[str, Any]]:
+        """Ask every server how it is: a dictionary a server, as ``pinyon check --json`` has them."""
 
 class LocMemCache(_Cache):
     """Process memory."""

@@ -22,6 +22,11 @@ PINYON = {
 FACE = os.environ.get("PINYON_TEST_FACE", "pinyon")
 BACKENDS = {"pinyon": PINYON, "incumbent": INCUMBENT}[FACE]
 NAMES = list(BACKENDS)
+# Not among the others: it stores nothing, so that hardly any test of the common contract can hold.
+DUMMY = {
+    "pinyon": "pinyon.django.DummyCache",
+    "incumbent": "django.core.cache.backends.dummy.DummyCache",
+}[FACE]
 OTHERS = {
     "django_redis": "django_redis.cache.RedisCache",
     "pylibmc": "django.core.cache.backends.memcached.PyLibMCCache",

@@ -5,15 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from backends import BACKENDS
+from backends import FACE
+from django_suite.suites import SUITES
 
 RUN = Path(__file__).parent / "django_suite" / "run.py"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["locmem", "redis", "memcached", "file"])
+@pytest.mark.parametrize("backend", SUITES)
 def test_djangos_own_tests_pass(backend):
-    path = BACKENDS["memory" if backend == "locmem" else backend]
+    path = SUITES[backend].builtin if FACE == "incumbent" else SUITES[backend].pinyon
     command = [sys.executable, str(RUN), "--backend", backend, "--class", path]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-8000:] + done.stdout[-4000:]

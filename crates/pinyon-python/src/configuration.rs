@@ -3,6 +3,7 @@
 use crate::codec::{Codec, Layout};
 use crate::errors::improperly_configured;
 use crate::hooks::hooks;
+use crate::places;
 use pinyon::settings::{BackendSettings, CacheSettings, Entry, Node, OnBadValue, SerializerKind, Value};
 use pinyon::value::codec::flag;
 use pinyon::{Error, ErrorKind};
@@ -67,6 +68,18 @@ impl Configuration {
     #[getter]
     fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
+    }
+
+    /// The stores that hold the entries, without credentials: caches that have one in common share their keys there.
+    #[getter]
+    fn places(&self) -> Vec<String> {
+        places::of(&self.settings)
+    }
+
+    /// `(host, port, TLS)` of every Redis server that is reached through the network.
+    #[getter]
+    fn redis_addresses(&self) -> Vec<(String, u16, bool)> {
+        places::redis_addresses(&self.settings)
     }
 }
 

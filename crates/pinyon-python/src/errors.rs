@@ -69,9 +69,13 @@ pub(crate) fn not_an_integer(backend: &Bound<'_, Backend>, error: PyErr) -> PyEr
     raised
 }
 
-/// Django's exception for settings that cannot be right.
+/// Django's exception for settings that cannot be right. Its text ends with the hint, which is also its attribute `hint`.
 pub(crate) fn improperly_configured(py: Python<'_>, error: &Error) -> PyErr {
-    django_exception(py, "django.core.exceptions", "ImproperlyConfigured", error)
+    let raised = django_exception(py, "django.core.exceptions", "ImproperlyConfigured", error);
+    match raised.value(py).setattr("hint", error.hint()) {
+        Ok(()) => raised,
+        Err(failure) => failure,
+    }
 }
 
 fn django_exception(py: Python<'_>, module: &str, name: &str, error: &Error) -> PyErr {

@@ -13,6 +13,8 @@ mod errors;
 mod hooks;
 mod local;
 mod local_view;
+mod places;
+mod report;
 mod store_cache;
 
 use pyo3::prelude::*;

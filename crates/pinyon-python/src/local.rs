@@ -9,15 +9,17 @@ use crate::configuration::Configuration;
 use crate::errors::{key_not_found, not_an_integer};
 use crate::hooks::hooks;
 use crate::local_view::StoreView;
+use crate::report;
 use arc_swap::ArcSwap;
 use pinyon::memory::{Added, Limits, Memory, Registry, Weigh};
 use pinyon::settings::BackendSettings;
+use pinyon::store::{ServerInfo, ServerReport};
 use pinyon::{Expiry, Ttl};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The stores of this process, by LOCATION.
 static STORES: Registry<LocalValue> = Registry::new();
@@ -403,6 +405,25 @@ impl LocMemCache {
         let bad_values = &slf.get().configuration()?.counters.bad_values;
         stats.set_item("bad_values", bad_values.load(std::sync::atomic::Ordering::Relaxed))?;
         Ok(stats)
+    }
+
+    /// How the store is: a list with one dictionary (`report.rs`).
+    fn _check<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        let BackendSettings::Memory(settings) = &slf.get().configuration()?.settings else {
+            return Err(PyTypeError::new_err("settings of another backend"));
+        };
+        let store = slf.get().store();
+        let start = Instant::now();
+        let (entries, bytes) = (store.len(), store.bytes());
+        let info = ServerInfo {
+            round_trip: start.elapsed(),
+            version: concat!("Pinyon ", env!("CARGO_PKG_VERSION")).to_owned(),
+            memory_used: Some(bytes),
+            memory_limit: settings.max_bytes,
+            entries: Some(entries as u64),
+        };
+        let server = format!("memory '{}'", settings.name);
+        report::to_python(slf.py(), vec![ServerReport { server, result: Ok(info) }])
     }
 
     /// Django's private dictionary of pickles, as a view; setting it makes this cache share another one's store.

@@ -8,6 +8,7 @@ use crate::codec::Encoded;
 use crate::configuration::{Configuration, Counters};
 use crate::errors::{improperly_configured, key_not_found, raise};
 use crate::local::{from_absolute, items, make_keys, seconds_left};
+use crate::report;
 use pinyon::file::FileStore;
 use pinyon::memcached::{self, MemcachedStore};
 use pinyon::redis::{self, RedisStore};
@@ -411,6 +412,12 @@ impl StoreCache {
             stats.set_item("connections", connections)?;
         }
         Ok(stats)
+    }
+
+    /// Asks every server how it is, also with IGNORE_EXCEPTIONS; a dictionary a server (`report.rs`).
+    fn _check<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let open = self.open()?;
+        report::to_python(py, py.detach(|| open.store.store().check()))
     }
 }
 

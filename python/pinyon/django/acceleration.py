@@ -13,6 +13,7 @@ STANDS_IN: dict[str, tuple[str, dict[str, Any]]] = {
     "django_redis.cache.RedisCache": ("pinyon.django.RedisCache", {"TIMEOUT_UNIT": "ms"}),
     "django.core.cache.backends.memcached.PyMemcacheCache": ("pinyon.django.PyMemcacheCache", {}),
     "django.core.cache.backends.memcached.PyLibMCCache": ("pinyon.django.PyLibMCCache", {}),
+    "django.core.cache.backends.dummy.DummyCache": ("pinyon.django.DummyCache", {}),
 }
 
 

@@ -1,6 +1,6 @@
 """Run Django's own cache tests on one backend.
 
-    python python/tests/django_suite/run.py --backend locmem|redis|memcached|file [--class PATH] [NAME ...]
+    python python/tests/django_suite/run.py --backend locmem|redis|memcached|file|dummy [--class PATH] [NAME ...]
 
 The tests of the installed Django version are taken from its source distribution. Servers are started here.
 `--class` puts any other backend class under test; with the built-in one this proves the runner itself:
@@ -26,34 +26,8 @@ sys.path[0] = str(HERE.parent)
 from servers import MemcachedServer, RedisServer  # noqa: E402
 
 from django_suite import exclusions, source  # noqa: E402
-from django_suite.substitution import BUILTIN, PINYON, Substitution  # noqa: E402
-
-# Run with every backend in the place of LocMemCache.
-COMMON = [
-    "cache.tests.CacheUtils",
-    "cache.tests.PrefixedCacheUtils",
-    "cache.tests.CacheHEADTest",
-    "cache.tests.CacheI18nTest",
-    "cache.tests.PrefixedCacheI18nTest",
-    "cache.tests.CacheMiddlewareTest",
-    "cache.tests.TestWithTemplateResponse",
-    "cache.tests.TestMakeTemplateFragmentKey",
-    "cache.tests.CacheHandlerTest",
-    "cache.tests.CustomCacheKeyValidationTests",
-    "cache.tests.CacheClosingTests",
-    "cache.tests.DefaultNonExpiringCacheKeyTests",
-    "cache.tests_async.AsyncDummyCacheTests",
-    "template_tests.syntax_tests.test_cache",
-    "sessions_tests.tests.CacheSessionTests",
-    "sessions_tests.tests.CacheDBSessionTests",
-    "sessions_tests.tests.CacheDBSessionWithTimeZoneTests",
-]
-OWN = {
-    "locmem": ["cache.tests.LocMemCacheTests"],
-    "redis": ["cache.tests.RedisCacheTests"],
-    "memcached": ["cache.tests.PyMemcacheCacheTests"],
-    "file": ["cache.tests.FileBasedCacheTests", "cache.tests.FileBasedCachePathLibTests"],
-}
+from django_suite.substitution import Substitution  # noqa: E402
+from django_suite.suites import SUITES  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -85,7 +59,7 @@ def configure(backend, path, locations):
 
     from django.conf import settings
 
-    default = {"BACKEND": BUILTIN[backend]}
+    default = {"BACKEND": SUITES[backend].builtin}
     if locations:
         default["LOCATION"] = locations[0]
     # The test modules look for the built-in path here when they are imported, to see what is available.
@@ -97,7 +71,7 @@ def configure(backend, path, locations):
     substitution.install()
     import cache.tests
 
-    if path != BUILTIN[backend]:
+    if path != SUITES[backend].builtin:
         # Pinyon raises NotAnIntegerError, a TypeError, as LocMemCache does, on every backend.
         cache.tests.RedisCacheTests.incr_decr_type_error = TypeError
         cache.tests.PyMemcacheCacheTests.incr_decr_type_error = TypeError
@@ -124,13 +98,13 @@ def flatten(suite):
 def run(backend, path, names, verbosity):
     from django.test.runner import DiscoverRunner
 
-    excluded = dict(exclusions.IMPOSSIBLE[backend])
-    if path != BUILTIN[backend]:
-        excluded.update(exclusions.EXCLUSIONS[backend])
-    skippable = exclusions.SKIPPED_BY_DJANGO[backend]
+    excluded = dict(exclusions.IMPOSSIBLE.get(backend, {}))
+    if path != SUITES[backend].builtin:
+        excluded.update(exclusions.EXCLUSIONS.get(backend, {}))
+    skippable = exclusions.SKIPPED_BY_DJANGO.get(backend, {})
     runner = DiscoverRunner(verbosity=verbosity, interactive=False)
     runner.setup_test_environment()
-    found = list(flatten(runner.build_suite(OWN[backend] + COMMON)))
+    found = list(flatten(runner.build_suite(SUITES[backend].labels)))
     unknown = sorted((excluded.keys() | skippable.keys()) - {short_id(test) for test in found})
     chosen = [test for test in found if short_id(test) not in excluded]
     if names:
@@ -169,12 +143,12 @@ def report(path, result, excluded, skippable, surprising, unknown):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backend", choices=sorted(BUILTIN), required=True)
+    parser.add_argument("--backend", choices=sorted(SUITES), required=True)
     parser.add_argument("--class", dest="path", help="the backend class to test; default Pinyon's")
     parser.add_argument("-v", "--verbosity", type=int, default=1)
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
-    path = options.path or PINYON[options.backend]
+    path = options.path or SUITES[options.backend].pinyon
     with places(options.backend) as locations:
         configure(options.backend, path, locations)
         return 0 if run(options.backend, path, options.names, options.verbosity) else 1

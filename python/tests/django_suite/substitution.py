@@ -12,24 +12,15 @@ from unittest import mock
 from django.test import override_settings
 from django.utils.module_loading import import_string
 
-BUILTIN = {
-    "locmem": "django.core.cache.backends.locmem.LocMemCache",
-    "redis": "django.core.cache.backends.redis.RedisCache",
-    "memcached": "django.core.cache.backends.memcached.PyMemcacheCache",
-    "file": "django.core.cache.backends.filebased.FileBasedCache",
-}
-PINYON = {
-    "locmem": "pinyon.django.LocMemCache",
-    "redis": "pinyon.django.RedisCache",
-    "memcached": "pinyon.django.MemcachedCache",
-    "file": "pinyon.django.FileBasedCache",
-}
+from django_suite.suites import SUITES
+
+LOCMEM = SUITES["locmem"].builtin
 # Backends of Django's test packages that derive from LocMemCache.
 DERIVED = ["cache.closeable_cache", "cache.failing_cache", "cache.liberal_backend"]
 
 
 class Substitution:
-    """`path` replaces LocMemCache and the built-in backend of the same kind.
+    """`path` replaces the built-in backend of the same kind, and LocMemCache, if it stores anything.
 
     Tests that use two memory caches tell them apart by LOCATION. `locations` are as many separate places of the
     replacing backend; each LOCATION that turns up gets the next one. None: LOCATION stays as it is.
@@ -37,7 +28,8 @@ class Substitution:
 
     def __init__(self, path, kind, locations=None):
         self.path = path
-        self.replaced = {BUILTIN["locmem"], BUILTIN[kind]}
+        self.suite = SUITES[kind]
+        self.replaced = {self.suite.builtin, *([LOCMEM] if self.suite.stores else [])}
         self.locations = locations
         self._assigned = {}
 
@@ -58,7 +50,7 @@ class Substitution:
                 continue
             if backend in self.replaced:
                 params["BACKEND"] = self.path
-            if backend == BUILTIN["locmem"] or backend in derived:
+            if backend == LOCMEM or backend in derived:
                 location = self._location(params.get("LOCATION", ""))
                 if location:
                     params["LOCATION"] = location
@@ -66,7 +58,7 @@ class Substitution:
 
     def install(self):
         """Rewrite every CACHES override from now on, and derive Django's test backends from the replacement."""
-        with mock.patch(BUILTIN["locmem"], import_string(self.path)):
+        with mock.patch(LOCMEM, import_string(self.path if self.suite.stores else LOCMEM)):
             for module in DERIVED:
                 importlib.import_module(module)
         enable = override_settings.enable

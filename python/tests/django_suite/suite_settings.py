@@ -27,6 +27,7 @@ INSTALLED_APPS = [
     "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.staticfiles",
     "cache",
+    "messages_tests",
     "sessions_tests",
     "template_tests",
 ]

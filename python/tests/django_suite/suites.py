@@ -1,0 +1,80 @@
+"""Which backends are put under Django's own tests, and with which of them. A new backend is one entry of SUITES."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Suite:
+    """`pinyon` stands in for `builtin`; `own` are Django's tests of this very backend.
+
+    With `stores`, the backend also runs everything in COMMON, in the place of LocMemCache.
+    """
+
+    builtin: str
+    pinyon: str
+    own: tuple[str, ...]
+    stores: bool = True
+
+    @property
+    def labels(self):
+        return [*self.own, *(COMMON if self.stores else ())]
+
+
+# Run with every backend in the place of LocMemCache: what Django has around a cache.
+COMMON = (
+    "cache.tests.CacheUtils",
+    "cache.tests.PrefixedCacheUtils",
+    "cache.tests.CacheHEADTest",
+    "cache.tests.CacheI18nTest",
+    "cache.tests.PrefixedCacheI18nTest",
+    # cache_page, UpdateCacheMiddleware, FetchFromCacheMiddleware
+    "cache.tests.CacheMiddlewareTest",
+    "cache.tests.TestWithTemplateResponse",
+    "cache.tests.TestMakeTemplateFragmentKey",
+    "cache.tests.CacheHandlerTest",
+    "cache.tests.CustomCacheKeyValidationTests",
+    "cache.tests.CacheClosingTests",
+    "cache.tests.DefaultNonExpiringCacheKeyTests",
+    "cache.tests_async.AsyncDummyCacheTests",
+    # {% cache %}
+    "template_tests.syntax_tests.test_cache",
+    "sessions_tests.tests.CacheSessionTests",
+    "sessions_tests.tests.CacheDBSessionTests",
+    "sessions_tests.tests.CacheDBSessionWithTimeZoneTests",
+    "django_suite.message_sessions.CacheSessionMessageTests",
+    "django_suite.message_sessions.CacheDBSessionMessageTests",
+)
+
+SUITES = {
+    "locmem": Suite(
+        "django.core.cache.backends.locmem.LocMemCache",
+        "pinyon.django.LocMemCache",
+        ("cache.tests.LocMemCacheTests",),
+    ),
+    "redis": Suite(
+        "django.core.cache.backends.redis.RedisCache",
+        "pinyon.django.RedisCache",
+        ("cache.tests.RedisCacheTests",),
+    ),
+    "memcached": Suite(
+        "django.core.cache.backends.memcached.PyMemcacheCache",
+        "pinyon.django.MemcachedCache",
+        ("cache.tests.PyMemcacheCacheTests",),
+    ),
+    "file": Suite(
+        "django.core.cache.backends.filebased.FileBasedCache",
+        "pinyon.django.FileBasedCache",
+        ("cache.tests.FileBasedCacheTests", "cache.tests.FileBasedCachePathLibTests"),
+    ),
+    "dummy": Suite(
+        "django.core.cache.backends.dummy.DummyCache",
+        "pinyon.django.DummyCache",
+        (
+            "cache.tests.DummyCacheTests",
+            "cache.tests_async.AsyncDummyCacheTests",
+            # The database has them.
+            "django_suite.message_sessions.CacheDBSessionMessageTests",
+        ),
+        stores=False,
+    ),
+}
