@@ -11,11 +11,13 @@ INCUMBENT = {
     "memory": "django.core.cache.backends.locmem.LocMemCache",
     "redis": "django.core.cache.backends.redis.RedisCache",
     "memcached": "django.core.cache.backends.memcached.PyMemcacheCache",
+    "database": "django.core.cache.backends.db.DatabaseCache",
 }
 PINYON = {
     "memory": "pinyon.django.LocMemCache",
     "redis": "pinyon.django.RedisCache",
     "memcached": "pinyon.django.MemcachedCache",
+    "database": "pinyon.django.DatabaseCache",
 }
 FACE = os.environ.get("PINYON_TEST_FACE", "pinyon")
 BACKENDS = {"pinyon": PINYON, "incumbent": INCUMBENT}[FACE]

@@ -11,9 +11,9 @@ RUN = Path(__file__).parent / "django_suite" / "run.py"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["locmem", "redis", "memcached"])
+@pytest.mark.parametrize("backend", ["locmem", "redis", "memcached", "db"])
 def test_djangos_own_tests_pass(backend):
-    path = BACKENDS["memory" if backend == "locmem" else backend]
+    path = BACKENDS[{"locmem": "memory", "db": "database"}.get(backend, backend)]
     command = [sys.executable, str(RUN), "--backend", backend, "--class", path]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-8000:] + done.stdout[-4000:]

@@ -8,6 +8,7 @@ from typing import Any
 #: The backends that Pinyon stands in for, and the options that make it behave as they do where they differ.
 STANDS_IN: dict[str, tuple[str, dict[str, Any]]] = {
     "django.core.cache.backends.locmem.LocMemCache": ("pinyon.django.LocMemCache", {}),
+    "django.core.cache.backends.db.DatabaseCache": ("pinyon.django.DatabaseCache", {}),
     "django.core.cache.backends.redis.RedisCache": ("pinyon.django.RedisCache", {}),
     "django_redis.cache.RedisCache": ("pinyon.django.RedisCache", {"TIMEOUT_UNIT": "ms"}),
     "django.core.cache.backends.memcached.PyMemcacheCache": ("pinyon.django.PyMemcacheCache", {}),

@@ -1,6 +1,6 @@
 """Run Django's own cache tests on one backend.
 
-    python python/tests/django_suite/run.py --backend locmem|redis|memcached [--class PATH] [NAME ...]
+    python python/tests/django_suite/run.py --backend locmem|redis|memcached|db [--class PATH] [NAME ...]
 
 The tests of the installed Django version are taken from its source distribution. Servers are started here.
 `--class` puts any other backend class under test; with the built-in one this proves the runner itself:
@@ -51,6 +51,11 @@ OWN = {
     "locmem": ["cache.tests.LocMemCacheTests"],
     "redis": ["cache.tests.RedisCacheTests"],
     "memcached": ["cache.tests.PyMemcacheCacheTests"],
+    "db": [
+        "cache.tests.DBCacheTests",
+        "cache.tests.DBCacheWithTimeZoneTests",
+        "cache.tests.CreateCacheTableForDBCacheTests",
+    ],
 }
 
 
@@ -64,6 +69,8 @@ def places(backend):
             yield [server.url, *(f"{server.url}/{database}" for database in range(1, 8))]
         elif backend == "memcached":
             yield [stack.enter_context(MemcachedServer()).address for _ in range(5)]
+        elif backend == "db":
+            yield [f"cache_{number}" for number in range(6)]
         else:
             yield None
 
@@ -105,6 +112,15 @@ def configure(backend, path, locations):
     assert caches.settings["default"]["BACKEND"] == path
 
 
+def create_tables(tables):
+    """Give every LOCATION of a database cache its table, and leave to use it those tests that use no database otherwise."""
+    from django.core.management import call_command
+    from django.test import SimpleTestCase
+
+    call_command("createcachetable", *tables, verbosity=0)
+    SimpleTestCase.databases = {"default"}
+
+
 def short_id(test):
     return ".".join(test.id().split(".")[-2:])
 
@@ -117,7 +133,7 @@ def flatten(suite):
             yield test
 
 
-def run(backend, path, names, verbosity):
+def run(backend, path, locations, names, verbosity):
     from django.test.runner import DiscoverRunner
 
     excluded = dict(exclusions.IMPOSSIBLE[backend])
@@ -135,6 +151,8 @@ def run(backend, path, names, verbosity):
     databases = runner.get_databases(suite)
     old = runner.setup_databases(aliases=databases, serialized_aliases=set())
     try:
+        if backend == "db":
+            create_tables(locations)
         result = runner.run_suite(suite)
     finally:
         runner.teardown_databases(old)
@@ -173,7 +191,7 @@ def main():
     path = options.path or PINYON[options.backend]
     with places(options.backend) as locations:
         configure(options.backend, path, locations)
-        return 0 if run(options.backend, path, options.names, options.verbosity) else 1
+        return 0 if run(options.backend, path, locations, options.names, options.verbosity) else 1
 
 
 if __name__ == "__main__":

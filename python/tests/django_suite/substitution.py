@@ -16,11 +16,13 @@ BUILTIN = {
     "locmem": "django.core.cache.backends.locmem.LocMemCache",
     "redis": "django.core.cache.backends.redis.RedisCache",
     "memcached": "django.core.cache.backends.memcached.PyMemcacheCache",
+    "db": "django.core.cache.backends.db.DatabaseCache",
 }
 PINYON = {
     "locmem": "pinyon.django.LocMemCache",
     "redis": "pinyon.django.RedisCache",
     "memcached": "pinyon.django.MemcachedCache",
+    "db": "pinyon.django.DatabaseCache",
 }
 # Backends of Django's test packages that derive from LocMemCache.
 DERIVED = ["cache.closeable_cache", "cache.failing_cache", "cache.liberal_backend"]
