@@ -1,16 +1,30 @@
 """Servers for the whole session, Django's settings, and caches made through Django's own `caches`."""
 
+import base64
 import itertools
+import shutil
+import tempfile
 
 import backends
 import django
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 from servers import Certificates, MemcachedServer, RedisServer
 
+pytest_plugins = ["database_fixtures"]
+DIRECTORY = tempfile.mkdtemp(prefix="pinyon-tests-")
 settings.configure(
     CACHES={"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}},
     SECRET_KEY="not a secret: for tests",
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": f"{DIRECTORY}/default.sqlite3",
+            # As docs/database.md has it for several writers.
+            "OPTIONS": {"timeout": 30, "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"},
+        }
+    },
     USE_TZ=False,
 )
 django.setup()
@@ -24,6 +38,10 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "pinyon_only" in item.keywords:
                 item.add_marker(skip)
+
+
+def pytest_unconfigure():
+    shutil.rmtree(DIRECTORY, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +84,7 @@ def configure():
 
 @pytest.fixture
 def params(request):
-    """`params(name, **changes)`: one entry of CACHES, on an empty store. `name`: memory, redis or memcached."""
+    """`params(name, **changes)`: one entry of CACHES, on an empty store. `name` is one of backends.NAMES."""
 
     def entry(name, **changes):
         result = {"BACKEND": backends.BACKENDS[name]}
@@ -77,6 +95,9 @@ def params(request):
             with server.client() as client:
                 client.flushall()
             result["LOCATION"] = server.url
+        elif name == "database":
+            result["LOCATION"] = f"cache {next(_locations)}"
+            call_command("createcachetable", result["LOCATION"], verbosity=0)
         else:
             server = request.getfixturevalue("memcached_server")
             server.flush()
@@ -108,7 +129,18 @@ def plant(name, request):
                 client.set(made, raw)
         elif name == "memcached":
             request.getfixturevalue("memcached_server").store(made, 1, raw)
+        elif name == "database":
+            insert(cache, made, base64.b64encode(raw).decode())
         else:
             pytest.skip("process memory has no foreign writer")
 
     return write
+
+
+def insert(cache, made, text):
+    """Give a database cache a row as another program would."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        statement = f"REPLACE INTO {connection.ops.quote_name(cache._table)} VALUES (%s, %s, %s)"
+        cursor.execute(statement, [made, text, "9999-12-31 23:59:59"])

@@ -84,7 +84,7 @@ class DatabaseCache(Backend, BaseDatabaseCache):
         now = present()
         expires = self._read_table("ttl", lambda table: table.expiry(made, now, NEVER))
         if expires is not None:
-            return max(0, round((expires - now).total_seconds()))
+            return max(0, int((expires - now).total_seconds() + 0.5))
         return None if self.has_key(key, version=version) else 0
 
     def _fetch(self, keys: list[str]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class DatabaseCache(Backend, BaseDatabaseCache):
     def set_many(self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> list[Any]:
         """Store many values, hundreds in a statement; return the keys that were not stored."""
         names = [(key, self.make_and_validate_key(key, version=version)) for key in data]
-        refused = self._store({made: data[key] for key, made in names}, timeout)
+        refused = frozenset(self._store({made: data[key] for key, made in names}, timeout))
         return [key for key, made in names if made in refused]
 
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> bool:
@@ -170,16 +170,16 @@ class DatabaseCache(Backend, BaseDatabaseCache):
         """Return what this cache has done in this process: ``hits``, ``misses``, ``bad_values``, ``errors``."""
         return self._configuration.stats()
 
-    def _store(self, values: dict[str, Any], timeout: Any) -> set[str]:
+    def _store(self, values: dict[str, Any], timeout: Any) -> list[str]:
         """Return the keys that were refused."""
         rows, expires = {key: self._encode(value) for key, value in values.items()}, self._expires(timeout)
-        refused: set[str] = set()
+        refused: list[str] = []
         if not rows:
             return refused
         self._cull_if_due(len(rows))
         for batch in self._table_for_writing().batches(rows):
             if not self._write_table("set", False, functools.partial(_set, batch, expires)):
-                refused.update(batch)
+                refused.extend(batch)
         return refused
 
     # Values and moments

@@ -64,15 +64,14 @@ def explain(error: Error, alias: str | None, operation: str, connection: Any, ta
 
 
 @functools.cache
-def _both(ours: type[CacheError], theirs: type[Error]) -> type[CacheError]:
+def _both(ours: Any, theirs: Any) -> type[CacheError]:
     return type(ours.__name__, (ours, theirs), {"__module__": ours.__module__, "__doc__": ours.__doc__})
 
 
 def _code(error: Error) -> Any:
-    """The driver's code for the error: SQLSTATE from PostgreSQL, a number from MySQL, MariaDB and Oracle."""
+    """The driver's code for the error: a number from MySQL, MariaDB and Oracle, SQLSTATE from PostgreSQL."""
     cause = error.__cause__
-    for name in ("sqlstate", "pgcode"):
-        if getattr(cause, name, None):
-            return getattr(cause, name)
     first = cause.args[0] if cause is not None and cause.args else None
-    return first if isinstance(first, int) else getattr(first, "code", None)
+    if isinstance(first, int):
+        return first
+    return getattr(first, "code", None) or getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)

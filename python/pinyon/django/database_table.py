@@ -36,7 +36,7 @@ class CacheTable:
 
     def fetch(self, keys: Sequence[str], now: datetime) -> dict[str, str]:
         """Return the values that have not expired, by key."""
-        found = {}
+        found: dict[str, Any] = {}
         for some in _slices(keys, self._max_keys()):
             rows = self._select(
                 f"SELECT {self._key}, {self._value} FROM {self._table} "
@@ -69,7 +69,8 @@ class CacheTable:
             if found == key:
                 for convert in converters:
                     moment = convert(moment, expression, self.connection)
-                return moment  # type: ignore[no-any-return]
+                expires: datetime = moment
+                return expires
         return None
 
     def count(self) -> int:
@@ -230,7 +231,7 @@ class CacheTable:
     def _max_keys(self) -> int:
         # One parameter is the present moment.
         limits = [self._features.max_query_params, self.connection.ops.max_in_list_size(), MAX_KEYS]
-        return min(limit for limit in limits if limit) - 1
+        return int(min(limit for limit in limits if limit)) - 1
 
     def _select(self, statement: str, parameters: list[Any]) -> list[Any]:
         with self.connection.cursor() as cursor:
