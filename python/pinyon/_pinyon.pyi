@@ -22,7 +22,17 @@ class Configuration:
     @property
     def redis_addresses(self) -> list[tuple[str, int, bool]]:
         """Host, port, and whether TLS is spoken, of every Redis server that is reached through the network."""
+    serializer: Any
+    """The object with ``dumps`` and ``loads`` that stands in for pickle; None for pickle itself."""
     def __new__(cls, alias: str, backend: str, location: Any, params: dict[str, Any]) -> Configuration: ...
+    def found(self, hits: int, misses: int) -> None:
+        """Count what was found and what was not."""
+    def failed(self) -> bool:
+        """Count an operation that failed; return whether it was the first."""
+    def bad_value(self, key: str, error: Exception) -> None:
+        """Count a value that cannot be read, and log the first one; or raise ``BadValueError``, as the settings say."""
+    def stats(self) -> dict[str, int]:
+        """Return ``hits``, ``misses``, ``bad_values`` and ``errors`` of the caches with this configuration."""
 
 class Backend:
     """The attributes of ``BaseCache`` that decide keys and timeouts; setting one takes effect with the next call."""

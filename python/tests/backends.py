@@ -12,12 +12,14 @@ INCUMBENT = {
     "redis": "django.core.cache.backends.redis.RedisCache",
     "memcached": "django.core.cache.backends.memcached.PyMemcacheCache",
     "file": "django.core.cache.backends.filebased.FileBasedCache",
+    "database": "django.core.cache.backends.db.DatabaseCache",
 }
 PINYON = {
     "memory": "pinyon.django.LocMemCache",
     "redis": "pinyon.django.RedisCache",
     "memcached": "pinyon.django.MemcachedCache",
     "file": "pinyon.django.FileBasedCache",
+    "database": "pinyon.django.DatabaseCache",
 }
 FACE = os.environ.get("PINYON_TEST_FACE", "pinyon")
 BACKENDS = {"pinyon": PINYON, "incumbent": INCUMBENT}[FACE]

@@ -1,7 +1,10 @@
 """Servers for the whole session, Django's settings, and caches made through Django's own `caches`."""
 
+import base64
 import itertools
 import pickle
+import shutil
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -9,11 +12,22 @@ import backends
 import django
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 from servers import Certificates, MemcachedServer, RedisServer
 
+pytest_plugins = ["database_fixtures"]
+DIRECTORY = tempfile.mkdtemp(prefix="pinyon-tests-")
 settings.configure(
     CACHES={"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}},
     SECRET_KEY="not a secret: for tests",
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": f"{DIRECTORY}/default.sqlite3",
+            # As docs/database.md has it for several writers.
+            "OPTIONS": {"timeout": 30, "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"},
+        }
+    },
     USE_TZ=False,
 )
 django.setup()
@@ -27,6 +41,10 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "pinyon_only" in item.keywords:
                 item.add_marker(skip)
+
+
+def pytest_unconfigure():
+    shutil.rmtree(DIRECTORY, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +87,7 @@ def configure():
 
 @pytest.fixture
 def params(request):
-    """`params(name, **changes)`: one entry of CACHES, on an empty store. `name`: memory, redis, memcached or file."""
+    """`params(name, **changes)`: one entry of CACHES, on an empty store. `name` is one of backends.NAMES."""
 
     def entry(name, **changes):
         result = {"BACKEND": backends.BACKENDS[name]}
@@ -82,6 +100,9 @@ def params(request):
             result["LOCATION"] = server.url
         elif name == "file":
             result["LOCATION"] = str(request.getfixturevalue("tmp_path") / f"cache-{next(_locations)}")
+        elif name == "database":
+            result["LOCATION"] = f"cache {next(_locations)}"
+            call_command("createcachetable", result["LOCATION"], verbosity=0)
         else:
             server = request.getfixturevalue("memcached_server")
             server.flush()
@@ -117,7 +138,18 @@ def plant(name, request):
             path = Path(cache._key_to_file(key))
             path.parent.mkdir(mode=0o700, exist_ok=True)
             path.write_bytes(pickle.dumps(None, 5) + zlib.compress(raw))
+        elif name == "database":
+            insert(cache, made, base64.b64encode(raw).decode())
         else:
             pytest.skip("process memory has no foreign writer")
 
     return write
+
+
+def insert(cache, made, text):
+    """Give a database cache a row as another program would."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        statement = f"REPLACE INTO {connection.ops.quote_name(cache._table)} VALUES (%s, %s, %s)"
+        cursor.execute(statement, [made, text, "9999-12-31 23:59:59"])

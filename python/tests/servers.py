@@ -54,6 +54,8 @@ class Server:
     """A server process on one loopback port."""
 
     program = ""
+    #: The user that it runs as; None: whoever runs the tests.
+    user = None
 
     def __init__(self, *options):
         if shutil.which(self.program) is None:
@@ -76,7 +78,7 @@ class Server:
     def start(self):
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen(
-                self.command(), cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command(), cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, user=self.user
             )
         wait_until(self._up, f"{self.program} on {self.address}")
         return self

@@ -23,6 +23,8 @@ def test_it_is_a_base_cache(cache):
 
 @pytest.mark.pinyon_only
 def test_the_rust_class_comes_first(name):
+    if name == "database":
+        pytest.skip("works on Django's connection, so it is Python")
     order = [cls.__module__ for cls in import_string(BACKENDS[name]).__mro__]
     assert order.index("pinyon._pinyon") < order.index(BaseCache.__module__)
 

@@ -13,7 +13,7 @@ from payloads import Book
 
 pytestmark = pytest.mark.pinyon_only
 
-ANY = {"memory": "x", "redis": "redis://127.0.0.1:1/0", "memcached": "127.0.0.1:1"}
+ANY = {"memory": "x", "redis": "redis://127.0.0.1:1/0", "memcached": "127.0.0.1:1", "database": "table"}
 
 
 def complaint(configure, name, **params):
@@ -35,6 +35,8 @@ def complaint(configure, name, **params):
         ("redis", "ON_BAD_VALU", "ON_BAD_VALUE"),
         ("redis", "pasword", "password"),
         ("memcached", "conect_timeout", "connect_timeout"),
+        ("database", "MAX_ENTRYS", "MAX_ENTRIES"),
+        ("database", "DATABASE_ULR", "DATABASE_URL"),
         ("memcached", "max_pool_sise", "max_pool_size"),
     ],
 )

@@ -39,6 +39,17 @@ impl Counters {
         self.hits.fetch_add(hits, Ordering::Relaxed);
         self.misses.fetch_add(misses, Ordering::Relaxed);
     }
+
+    /// As `stats()` shows them.
+    pub(crate) fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = PyDict::new(py);
+        for (name, counter) in
+            [("hits", &self.hits), ("misses", &self.misses), ("bad_values", &self.bad_values), ("errors", &self.errors)]
+        {
+            stats.set_item(name, counter.load(Ordering::Relaxed))?;
+        }
+        Ok(stats)
+    }
 }
 
 #[pymethods]
@@ -80,6 +91,34 @@ impl Configuration {
     #[getter]
     fn redis_addresses(&self) -> Vec<(String, u16, bool)> {
         places::redis_addresses(&self.settings)
+    }
+
+    /// The object with `dumps` and `loads` that stands in for pickle, for a backend in Python; None for pickle itself.
+    #[getter]
+    fn serializer(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.codec.serializer.as_ref().map(|serializer| serializer.clone_ref(py))
+    }
+
+    /// Counts what a backend in Python found and did not find.
+    #[pyo3(name = "found")]
+    fn count_found(&self, hits: u64, misses: u64) {
+        self.counters.found(hits, misses);
+    }
+
+    /// Counts an operation that failed; returns whether it was the first, to log it.
+    fn failed(&self) -> bool {
+        self.counters.errors.fetch_add(1, Ordering::Relaxed) == 0
+    }
+
+    /// As `bad_value` for backends in Rust.
+    #[pyo3(name = "bad_value")]
+    fn count_bad_value(&self, py: Python<'_>, key: &str, error: Bound<'_, PyAny>) -> PyResult<()> {
+        self.bad_value(py, key.as_bytes(), PyErr::from_value(error))
+    }
+
+    /// The counters by name.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.counters.to_dict(py)
     }
 }
 

@@ -398,16 +398,7 @@ impl StoreCache {
     /// What the caches of these settings have done in this process.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let open = self.open()?;
-        let counters = open.counters();
-        let stats = PyDict::new(py);
-        for (name, counter) in [
-            ("hits", &counters.hits),
-            ("misses", &counters.misses),
-            ("bad_values", &counters.bad_values),
-            ("errors", &counters.errors),
-        ] {
-            stats.set_item(name, counter.load(Ordering::Relaxed))?;
-        }
+        let stats = open.counters().to_dict(py)?;
         if let Some(connections) = open.store.open_connections() {
             stats.set_item("connections", connections)?;
         }

@@ -5,15 +5,17 @@ In INSTALLED_APPS, this package adds system checks and ``manage.py pinyon``.
 """
 
 from pinyon.django.acceleration import accelerate
-from pinyon.django.filebased import FileBasedCache
+from pinyon.django.database import DatabaseCache
 from pinyon.django.dummy import DummyCache
+from pinyon.django.filebased import FileBasedCache
 from pinyon.django.locmem import LocMemCache
 from pinyon.django.memcached import MemcachedCache, PyLibMCCache, PyMemcacheCache
 from pinyon.django.redis import RedisCache
 
 __all__ = [
-    "FileBasedCache",
+    "DatabaseCache",
     "DummyCache",
+    "FileBasedCache",
     "LocMemCache",
     "MemcachedCache",
     "PyLibMCCache",

@@ -9,6 +9,7 @@ from typing import Any
 STANDS_IN: dict[str, tuple[str, dict[str, Any]]] = {
     "django.core.cache.backends.locmem.LocMemCache": ("pinyon.django.LocMemCache", {}),
     "django.core.cache.backends.filebased.FileBasedCache": ("pinyon.django.FileBasedCache", {}),
+    "django.core.cache.backends.db.DatabaseCache": ("pinyon.django.DatabaseCache", {}),
     "django.core.cache.backends.redis.RedisCache": ("pinyon.django.RedisCache", {}),
     "django_redis.cache.RedisCache": ("pinyon.django.RedisCache", {"TIMEOUT_UNIT": "ms"}),
     "django.core.cache.backends.memcached.PyMemcacheCache": ("pinyon.django.PyMemcacheCache", {}),

@@ -41,8 +41,12 @@ class Backend(BaseCache):
         configuration = self._read(location, params)
         self._params = params
         self._location = location
-        super().__init__(params)
+        self._initialise(location, params)
         self._configure(configuration)
+
+    def _initialise(self, location: Any, params: dict[str, Any]) -> None:
+        """Django's own ``__init__``, which not every class of Django's takes the same arguments for."""
+        BaseCache.__init__(self, params)
 
     def _read(self, location: Any, params: dict[str, Any]) -> _pinyon.Configuration:
         alias = find_alias(location, params) or "?"

@@ -1,6 +1,6 @@
 """Run Django's own cache tests on one backend.
 
-    python python/tests/django_suite/run.py --backend locmem|redis|memcached|file|dummy [--class PATH] [NAME ...]
+    python python/tests/django_suite/run.py --backend locmem|redis|memcached|file|db|dummy [--class PATH] [NAME ...]
 
 The tests of the installed Django version are taken from its source distribution. Servers are started here.
 `--class` puts any other backend class under test; with the built-in one this proves the runner itself:
@@ -42,6 +42,8 @@ def places(backend):
             yield [stack.enter_context(MemcachedServer()).address for _ in range(5)]
         elif backend == "file":
             yield [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(12)]
+        elif backend == "db":
+            yield [f"cache_{number}" for number in range(6)]
         else:
             yield None
 
@@ -53,6 +55,9 @@ def configure(backend, path, locations):
     os.chdir(tests)
     os.environ["DJANGO_SETTINGS_MODULE"] = "django_suite.suite_settings"
     os.environ["RUNNING_DJANGOS_TEST_SUITE"] = "true"
+    if backend == "db":
+        # The session tests call the cache from coroutines without awaiting, which Django forbids for databases.
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     # As Django's own runner: careless use of a resource or an invalid key is an error.
     warnings.simplefilter("error", ResourceWarning)
     warnings.simplefilter("error", RuntimeWarning)
@@ -83,6 +88,15 @@ def configure(backend, path, locations):
     assert caches.settings["default"]["BACKEND"] == path
 
 
+def create_tables(tables):
+    """Give every LOCATION of a database cache its table, and leave to use it those tests that use no database otherwise."""
+    from django.core.management import call_command
+    from django.test import SimpleTestCase
+
+    call_command("createcachetable", *tables, verbosity=0)
+    SimpleTestCase.databases = {"default"}
+
+
 def short_id(test):
     return ".".join(test.id().split(".")[-2:])
 
@@ -95,7 +109,7 @@ def flatten(suite):
             yield test
 
 
-def run(backend, path, names, verbosity):
+def run(backend, path, locations, names, verbosity):
     from django.test.runner import DiscoverRunner
 
     excluded = dict(exclusions.IMPOSSIBLE.get(backend, {}))
@@ -113,6 +127,8 @@ def run(backend, path, names, verbosity):
     databases = runner.get_databases(suite)
     old = runner.setup_databases(aliases=databases, serialized_aliases=set())
     try:
+        if backend == "db":
+            create_tables(locations)
         result = runner.run_suite(suite)
     finally:
         runner.teardown_databases(old)
@@ -151,7 +167,7 @@ def main():
     path = options.path or SUITES[options.backend].pinyon
     with places(options.backend) as locations:
         configure(options.backend, path, locations)
-        return 0 if run(options.backend, path, options.names, options.verbosity) else 1
+        return 0 if run(options.backend, path, locations, options.names, options.verbosity) else 1
 
 
 if __name__ == "__main__":

@@ -66,6 +66,15 @@ SUITES = {
         "pinyon.django.FileBasedCache",
         ("cache.tests.FileBasedCacheTests", "cache.tests.FileBasedCachePathLibTests"),
     ),
+    "db": Suite(
+        "django.core.cache.backends.db.DatabaseCache",
+        "pinyon.django.DatabaseCache",
+        (
+            "cache.tests.DBCacheTests",
+            "cache.tests.DBCacheWithTimeZoneTests",
+            "cache.tests.CreateCacheTableForDBCacheTests",
+        ),
+    ),
     "dummy": Suite(
         "django.core.cache.backends.dummy.DummyCache",
         "pinyon.django.DummyCache",
