@@ -12,11 +12,12 @@ from django.core.wsgi import get_wsgi_application
 from django.http import JsonResponse
 from django.urls import path
 
-NAMES = ["memory", "redis", "memcached"]
+CACHES = json.loads(os.environ["SITE_CACHES"])
+NAMES = [name for name in CACHES if name != "default"]
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
-    CACHES=json.loads(os.environ["SITE_CACHES"]),
+    CACHES=CACHES,
     MIDDLEWARE=[],
     ROOT_URLCONF=__name__,
     SECRET_KEY="not a secret: for tests",

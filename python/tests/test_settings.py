@@ -13,7 +13,13 @@ from payloads import Book
 
 pytestmark = pytest.mark.pinyon_only
 
-ANY = {"memory": "x", "redis": "redis://127.0.0.1:1/0", "memcached": "127.0.0.1:1", "database": "table"}
+ANY = {
+    "memory": "x",
+    "redis": "redis://127.0.0.1:1/0",
+    "memcached": "127.0.0.1:1",
+    "file": "/nowhere",
+    "database": "table",
+}
 
 
 def complaint(configure, name, **params):
@@ -31,6 +37,7 @@ def complaint(configure, name, **params):
         ("memory", "MAX_ENTRY", "MAX_ENTRIES"),
         ("memory", "CULL_FREQUENZY", "CULL_FREQUENCY"),
         ("memory", "max_bytes", "MAX_BYTES"),
+        ("file", "MAX_BYTE", "MAX_BYTES"),
         ("redis", "socket_timout", "socket_timeout"),
         ("redis", "ON_BAD_VALU", "ON_BAD_VALUE"),
         ("redis", "pasword", "password"),
@@ -53,6 +60,7 @@ def test_an_unknown_option_is_named_with_the_nearest_one(configure, name, wrong,
         ("memory", "ON_BAD_VALUE", "explode"),
         ("memory", "MAX_BYTES", "plenty"),
         ("memory", "MAX_BYTES", -1),
+        ("file", "MAX_BYTES", -1),
         ("redis", "socket_timeout", "soon"),
         ("redis", "socket_timeout", -1),
         ("redis", "protocol", 4),
@@ -70,6 +78,7 @@ def test_a_wrong_value_names_alias_and_option(configure, name, option, value):
 @pytest.mark.parametrize(
     ("name", "location"),
     [
+        ("file", ""),
         ("redis", ""),
         ("redis", "http://127.0.0.1/"),
         ("redis", "redis://127.0.0.1:notaport/0"),
@@ -114,6 +123,16 @@ def test_accelerate_follows_the_four_steps_of_a_site(redis_server, memcached_ser
     alive = configure(accelerate(caches))
     alive["default"].set("step", 4)
     assert alive["redis_cache"].get("step") == 4
+
+
+def test_accelerate_takes_a_site_of_files_over_warm(configure, tmp_path):
+    from pinyon.django import FileBasedCache, accelerate
+
+    caches = {"default": {"BACKEND": INCUMBENT["file"], "LOCATION": tmp_path}}
+    configure(caches)["default"].set("book", Book(1, "One"))
+    alive = configure(accelerate(caches))
+    assert isinstance(alive["default"], FileBasedCache)
+    assert alive["default"].get("book") == Book(1, "One")
 
 
 def test_accelerate_changes_a_copy_and_leaves_other_backends_alone():
