@@ -11,6 +11,7 @@ from django.db import DatabaseError, OperationalError, ProgrammingError, connect
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from payloads import VALUES, Book
+from pinyon.django.database_table import CacheTable
 
 pytestmark = pytest.mark.pinyon_only
 BOTH_WAYS = pytest.mark.parametrize("writer", ["ours", "theirs"])
@@ -299,6 +300,33 @@ def test_a_database_that_is_gone_is_a_connection_error(ours, server, alias):
     finally:
         server.start()
     assert ours.get("key") == 1
+
+
+@pytest.mark.parametrize("code", ["40P01", 1213])
+def test_a_deadlock_is_tried_again_but_not_within_the_callers_transaction(ours, alias, monkeypatch, code):
+    deadlocks = []
+
+    def touch(table, *arguments):
+        if len(deadlocks) < 2:
+            deadlocks.append(table)
+            cause = Exception(code)
+            cause.sqlstate = code
+            raise OperationalError from cause
+        return True
+
+    monkeypatch.setattr(CacheTable, "touch", touch)
+    assert ours.touch("key") is True
+    assert len(deadlocks) == 2
+    deadlocks.clear()
+    with transaction.atomic(using=alias):
+        assert ours.touch("key") is False
+    assert len(deadlocks) == 1
+
+
+def test_in_a_broken_transaction_it_says_so_as_django_does(ours, alias):
+    with pytest.raises(transaction.TransactionManagementError), transaction.atomic(using=alias):
+        transaction.set_rollback(True, using=alias)
+        ours.set("key", 1)
 
 
 def test_without_an_upsert_it_works_in_djangos_way(ours, connection, monkeypatch):

@@ -141,6 +141,7 @@ def test_accelerate_changes_a_copy_and_leaves_other_backends_alone():
     caches = {
         "default": {"BACKEND": INCUMBENT["redis"], "LOCATION": "redis://h", "OPTIONS": {"db": 1}, "TIMEOUT": 5},
         "pylibmc": {"BACKEND": OTHERS["pylibmc"], "LOCATION": "h:11211"},
+        "table": {"BACKEND": INCUMBENT["database"], "LOCATION": "cache_table", "OPTIONS": {"MAX_ENTRIES": 9}},
         "dummy": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
         "site": {"BACKEND": "site.caches.Special", "LOCATION": "z", "OPTIONS": {"any": ["thing"]}},
     }
@@ -152,6 +153,7 @@ def test_accelerate_changes_a_copy_and_leaves_other_backends_alone():
     assert accelerated["site"] == caches["site"]
     assert accelerated["default"]["BACKEND"].startswith("pinyon.django.")
     assert accelerated["pylibmc"]["BACKEND"].startswith("pinyon.django.")
+    assert accelerated["table"] == {**caches["table"], "BACKEND": "pinyon.django.DatabaseCache"}
     assert accelerated["default"]["LOCATION"] == "redis://h"
     assert accelerated["default"]["TIMEOUT"] == 5
     assert accelerate(accelerated) == accelerated

@@ -46,7 +46,8 @@ def explain(error: Error, alias: str | None, operation: str, connection: Any, ta
     It is both Pinyon's and the class of Django's that it stands for, so that a site that catches either catches it. The
     database's own words may quote a row, so they are in ``__cause__`` only.
     """
-    kind: type[CacheError] = CacheServerError
+    kind: Any = CacheServerError
+    django: Any = type(error)
     if is_disconnected(error, connection):
         kind, what = CacheConnectionError, "the database cannot be reached"
         hint = f"Check DATABASES['{connection.alias}'] and that the server runs"
@@ -58,7 +59,7 @@ def explain(error: Error, alias: str | None, operation: str, connection: Any, ta
         what = f"the database refused a statement ({type(error).__name__}{'' if code is None else f' {code}'})"
         hint = "The cause of this exception has the database's words"
     place = f"database '{connection.alias}'"
-    raised = _both(kind, type(error))(f"cache '{alias or '?'}', {operation} on {place}: {what}. {hint}")
+    raised = _both(kind, django)(f"cache '{alias or '?'}', {operation} on {place}: {what}. {hint}")
     raised.alias, raised.server, raised.operation, raised.hint = alias, place, operation, hint
     return raised
 
