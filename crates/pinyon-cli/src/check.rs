@@ -56,7 +56,7 @@ fn ask(settings: CacheSettings) -> Vec<Row> {
     let alias = settings.alias.clone();
     let backend = backend(&settings.backend);
     let row = |server, result| Row { alias: alias.clone(), backend, server, result };
-    let caches = Caches::from(Settings { caches: vec![settings] });
+    let caches = Caches::from(Settings { caches: vec![settings], ..Settings::default() });
     match caches.get(&alias) {
         Ok(cache) => {
             let reports = cache.blocking().check();
