@@ -32,7 +32,8 @@ impl Report {
 
 /// Asks them. A thread a server: one that does not answer costs its own timeout and delays no other.
 pub(crate) fn check(settings: &Settings) -> Report {
-    let mut warnings = settings.warnings();
+    let mut warnings: Vec<String> = settings.notes.iter().map(ToString::to_string).collect();
+    warnings.extend(settings.warnings());
     let probes: Vec<CacheSettings> = settings
         .caches
         .iter()

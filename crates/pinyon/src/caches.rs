@@ -165,7 +165,9 @@ impl Caches {
             return Error::new(ErrorKind::Config, note.message.clone())
                 .with_alias(alias)
                 .with_location(note.location.clone())
-                .with_hint("Write the value in a form that can be read without running Python, or give the caches as TOML");
+                .with_hint(
+                    "Write the value in a form that can be read without running Python, or give the caches as TOML",
+                );
         }
         let known: Vec<String> = self.aliases().map(|alias| format!("'{alias}'")).collect();
         let error = Error::new(ErrorKind::Config, format!("there is no cache with the alias '{alias}'"));

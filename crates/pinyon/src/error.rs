@@ -147,7 +147,8 @@ impl Error {
         }
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         let kind = errors.first().map_or(ErrorKind::Config, Self::kind);
-        let mut error = Self::new(kind, format!("{} things are wrong with {title}:\n  {}", lines.len(), lines.join("\n  ")));
+        let mut error =
+            Self::new(kind, format!("{} things are wrong with {title}:\n  {}", lines.len(), lines.join("\n  ")));
         error.0.parts = errors;
         error
     }

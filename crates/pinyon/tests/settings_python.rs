@@ -55,7 +55,10 @@ fn a_site_of_one_file_is_read_as_django_would_have_it() {
     let default = settings.get("default").unwrap();
     assert_eq!((default.timeout, default.key_prefix.as_str()), (Expiry::In(Duration::from_secs(900)), "shop-2"));
     let BackendSettings::Redis(redis) = &default.backend else { panic!("{default:?}") };
-    assert_eq!((redis.servers[0].to_string().as_str(), redis.timeout), ("redis://127.0.0.1:6379/1", Duration::from_millis(500)));
+    assert_eq!(
+        (redis.servers[0].to_string().as_str(), redis.timeout),
+        ("redis://127.0.0.1:6379/1", Duration::from_millis(500))
+    );
     let files = settings.get("files").unwrap();
     let BackendSettings::File(file) = &files.backend else { panic!("{files:?}") };
     assert_eq!(file.directory, sample("").parent().unwrap().canonicalize().unwrap().join("var/cache"));
@@ -198,9 +201,16 @@ fn statements_are_followed_where_it_is_certain_what_they_do() {
         ("def f():\n  global X\n  X = 'never called'", "x"),
         ("with unknown():\n  X = 'within'", "within"),
     ] {
-        let text = format!("import os\nX = 'x'\n{statements}\nCACHES = {{'default': {{'BACKEND': 'memory', 'KEY_PREFIX': X}}}}");
+        let text = format!(
+            "import os\nX = 'x'\n{statements}\nCACHES = {{'default': {{'BACKEND': 'memory', 'KEY_PREFIX': X}}}}"
+        );
         let settings = read(&text);
-        assert_eq!(settings.caches.first().map(|cache| cache.key_prefix.as_str()), Some(expected), "{text}: {:?}", settings.notes);
+        assert_eq!(
+            settings.caches.first().map(|cache| cache.key_prefix.as_str()),
+            Some(expected),
+            "{text}: {:?}",
+            settings.notes
+        );
     }
 }
 
@@ -303,7 +313,10 @@ fn a_text_that_is_nested_without_end_is_an_error() {
 fn an_ordinary_depth_is_no_problem() {
     let nested = format!("X = {}'a'{}", "[".repeat(20), "]".repeat(20));
     let long: String = (0..500).map(|index| format!("    'key{index}': ('a' + 'b', not {index}),\n")).collect();
-    assert_eq!(aliases(&format!("{nested}\nY = {{\n{long}}}\nCACHES = {{'default': {{'BACKEND': 'memory'}}}}")).0, ["default"]);
+    assert_eq!(
+        aliases(&format!("{nested}\nY = {{\n{long}}}\nCACHES = {{'default': {{'BACKEND': 'memory'}}}}")).0,
+        ["default"]
+    );
 }
 
 proptest! {

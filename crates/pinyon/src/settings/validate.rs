@@ -73,7 +73,8 @@ impl Settings {
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("").to_ascii_lowercase();
-        let wrong = |message: &str| Error::new(ErrorKind::Config, format!("the settings in {} {message}", path.display()));
+        let wrong =
+            |message: &str| Error::new(ErrorKind::Config, format!("the settings in {} {message}", path.display()));
         let read = match extension.as_str() {
             "toml" => toml::read,
             "json" | "jsonc" => json::read,

@@ -146,7 +146,10 @@ fn arguments(execution: &mut Execution<'_, '_, '_>, call: &ExprCall, span: Span)
 }
 
 fn spread(value: &Placed) -> Rc<Unknown> {
-    value.unknown().cloned().unwrap_or_else(|| Execution::unknown("the arguments after a star are not known", value.span))
+    value
+        .unknown()
+        .cloned()
+        .unwrap_or_else(|| Execution::unknown("the arguments after a star are not known", value.span))
 }
 
 fn method(execution: &Execution<'_, '_, '_>, object: &Placed, name: &str, arguments: &Arguments) -> Option<Placed> {
@@ -164,7 +167,6 @@ fn path_method(path: &str, name: &str, arguments: &Arguments) -> Option<Placed> 
         ("resolve", []) => path::resolve(path).map(|path| path::pure(&path)),
         ("absolute", []) => path.starts_with('/').then(|| path::pure(path)),
         ("as_posix" | "__str__", []) => Some(Python::text(path)),
-        ("as_uri", _) => None,
         ("joinpath", parts) => Some(parts.iter().fold(path::pure(path), |path, part| {
             path.display().map_or_else(|| path::pure(part), |path| path::slash(&path, part))
         })),
@@ -188,7 +190,11 @@ fn known(execution: &Execution<'_, '_, '_>, name: &str, arguments: &Arguments) -
     match (name, arguments.positional.as_slice()) {
         ("os.environ.get" | "os.getenv", [key, default @ ..]) => {
             let default = default.first().or_else(|| {
-                arguments.named.iter().find(|(name, _)| name.value.display().as_deref() == Some("default")).map(|(_, v)| v)
+                arguments
+                    .named
+                    .iter()
+                    .find(|(name, _)| name.value.display().as_deref() == Some("default"))
+                    .map(|(_, v)| v)
             });
             let found = variable(execution, key, span);
             match (found.unknown(), default) {
@@ -249,7 +255,8 @@ pub(super) fn variable(execution: &Execution<'_, '_, '_>, key: &Placed, span: Sp
         return Placed::from(why.unwrap_or_else(|| Execution::unknown("the name of a variable is no text", span)));
     };
     // The operating system has no such names.
-    let found = Some(name).filter(|name| !name.contains(['=', '\0'])).and_then(|name| (execution.reader.environment)(name));
+    let found =
+        Some(name).filter(|name| !name.contains(['=', '\0'])).and_then(|name| (execution.reader.environment)(name));
     match found.map(std::ffi::OsString::into_string) {
         Some(Ok(value)) => Placed::new(Python::text(&value), span),
         Some(Err(_)) => Placed::from(Execution::unknown(format!("the environment variable {name} is not UTF-8"), span)),

@@ -23,19 +23,17 @@ pub(super) fn assign(execution: &mut Execution<'_, '_, '_>, target: &Expr, value
             };
             let items = value.value.items().filter(|items| items.len() == elements.len());
             let starred = elements.iter().any(Expr::is_starred_expr);
-            match items.filter(|_| !starred) {
-                Some(items) => {
-                    for (element, item) in elements.iter().zip(items) {
-                        assign(execution, element, item);
-                    }
+            if let Some(items) = items.filter(|_| !starred) {
+                for (element, item) in elements.iter().zip(items) {
+                    assign(execution, element, item);
                 }
-                None => {
-                    let why = value.unknown().cloned();
-                    let why = why.unwrap_or_else(|| Execution::unknown("it is unpacked in a way that is not followed", value.span));
-                    value.value.mark(&why);
-                    for element in elements {
-                        assign(execution, element, Placed::from(why.clone()));
-                    }
+            } else {
+                let why = value.unknown().cloned();
+                let why = why
+                    .unwrap_or_else(|| Execution::unknown("it is unpacked in a way that is not followed", value.span));
+                value.value.mark(&why);
+                for element in elements {
+                    assign(execution, element, Placed::from(why.clone()));
                 }
             }
         }
@@ -133,7 +131,9 @@ pub(super) fn augment(
 fn merge(execution: &Execution<'_, '_, '_>, target: &Placed, value: &Placed) {
     let (Python::Dict(target), Some(new)) = (&target.value, as_dict(value)) else {
         let why = value.unknown().cloned();
-        target.value.mark(&why.unwrap_or_else(|| Execution::unknown("it is updated with something that is not followed", value.span)));
+        target.value.mark(
+            &why.unwrap_or_else(|| Execution::unknown("it is updated with something that is not followed", value.span)),
+        );
         return;
     };
     let Some(why) = execution.doubt() else {
@@ -158,7 +158,9 @@ fn extend(execution: &Execution<'_, '_, '_>, target: &Placed, value: &Placed) {
             }
             list.doubt = Some(Execution::unknown("the list is too long", value.span));
         }
-        (_, why) => target.value.mark(&why.unwrap_or_else(|| Execution::unknown("what is added to the list is not followed", value.span))),
+        (_, why) => target
+            .value
+            .mark(&why.unwrap_or_else(|| Execution::unknown("what is added to the list is not followed", value.span))),
     }
 }
 

@@ -169,8 +169,8 @@ fn find(execution: &mut Execution<'_, '_, '_>, level: u32, name: Option<&str>, s
         package.and_then(|package| file_of(package, &relative))
     } else {
         // Folders within a package are not where Python looks.
-        let roots = folder.ancestors().take(HIGHEST).filter(|root| !root.join("__init__.py").exists());
-        roots.filter_map(|root| file_of(root, &relative)).next()
+        let mut roots = folder.ancestors().take(HIGHEST).filter(|root| !root.join("__init__.py").exists());
+        roots.find_map(|root| file_of(root, &relative))
     };
     let dots = ".".repeat(level as usize);
     let Some(file) = file else {

@@ -16,8 +16,8 @@ pub(super) fn binary(operation: Operator, left: &Placed, right: &Placed, span: S
         return Placed::from(why.clone());
     }
     let value = match (operation, &left.value, &right.value) {
-        (Operator::Div, Python::Path(left), Python::Str(right) | Python::Path(right)) => Some(path::slash(left, right)),
-        (Operator::Div, Python::Str(left), Python::Path(right)) => Some(path::slash(left, right)),
+        (Operator::Div, Python::Path(left), Python::Str(right) | Python::Path(right))
+        | (Operator::Div, Python::Str(left), Python::Path(right)) => Some(path::slash(left, right)),
         (Operator::Add, Python::Str(left), Python::Str(right)) => text::bounded(&format!("{left}{right}")),
         (Operator::Mod, Python::Str(format), _) => text::percent(format, right),
         (Operator::BitOr, Python::Dict(old), Python::Dict(new)) => {
@@ -26,7 +26,9 @@ pub(super) fn binary(operation: Operator, left: &Placed, right: &Placed, span: S
             Some(Python::dict(merged))
         }
         (Operator::Add, Python::List(_), Python::List(_)) => join(left, right).map(Python::list),
-        (Operator::Add, Python::Tuple(_), Python::Tuple(_)) => join(left, right).map(|items| Python::Tuple(items.into())),
+        (Operator::Add, Python::Tuple(_), Python::Tuple(_)) => {
+            join(left, right).map(|items| Python::Tuple(items.into()))
+        }
         (_, one, two) => match (integer(one), integer(two)) {
             (Some(one), Some(two)) => integers(operation, one, two),
             _ => floats(operation, one.number(), two.number()),
@@ -116,7 +118,9 @@ pub(super) fn compare(execution: &mut Execution<'_, '_, '_>, comparison: &ExprCo
             Some(false) => return Placed::new(Python::Bool(false), span),
             None => {
                 let why = left.unknown().or_else(|| right.unknown()).cloned();
-                return Placed::from(why.unwrap_or_else(|| Execution::unknown("the comparison is not worked out", span)));
+                return Placed::from(
+                    why.unwrap_or_else(|| Execution::unknown("the comparison is not worked out", span)),
+                );
             }
         }
         left = right;
@@ -144,9 +148,8 @@ fn same(left: &Python, right: &Python) -> Option<bool> {
     match (left, right) {
         (Python::Unknown(_), _) | (_, Python::Unknown(_)) => None,
         (Python::None, Python::None) => Some(true),
-        (Python::None, _) | (_, Python::None) => Some(false),
         (Python::Bool(left), Python::Bool(right)) => Some(left == right),
-        (Python::Bool(_), _) | (_, Python::Bool(_)) => Some(false),
+        (Python::None | Python::Bool(_), _) | (_, Python::None | Python::Bool(_)) => Some(false),
         _ => None,
     }
 }
@@ -162,9 +165,9 @@ fn contains(execution: &Execution<'_, '_, '_>, container: &Placed, item: &Placed
     match (&container.value, &item.value) {
         (_, Python::Unknown(_)) => None,
         (Python::Str(text), Python::Str(part)) => Some(text.contains(&**part)),
-        (Python::Named("os.environ"), Python::Str(name)) => {
-            Some(name.as_ref()).filter(|name: &&str| !name.contains(['=', '\0'])).map(|name| (execution.reader.environment)(name).is_some())
-        }
+        (Python::Named("os.environ"), Python::Str(name)) => Some(name.as_ref())
+            .filter(|name: &&str| !name.contains(['=', '\0']))
+            .map(|name| (execution.reader.environment)(name).is_some()),
         (Python::Dict(dict), key) => dict.borrow().get(key).ok().map(|found| found.is_some()),
         (Python::Set(items), item) => within(items, item),
         (container, item) => within(&container.items()?, item),

@@ -98,7 +98,8 @@ impl<'e> Reader<'e> {
         if self.files.len() >= MOST_FILES || self.depth >= DEEPEST_IMPORT {
             return Err(format!("{} is one file too many", path.display()));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
         self.modules.insert(path.to_owned(), None);
         self.depth += 1;
         let followed = self.follow(&text, path, module).map_err(|error| error.to_string());

@@ -104,7 +104,8 @@ fn one(execution: &mut Execution<'_, '_, '_>, statement: &Stmt) -> Flow {
             Flow::Next
         }
         Stmt::Match(branch) => {
-            let why = Execution::unknown("it depends on a match statement, which is not run", execution.span(statement));
+            let why =
+                Execution::unknown("it depends on a match statement, which is not run", execution.span(statement));
             for case in &branch.cases {
                 perhaps(execution, &case.body, &why);
             }
@@ -206,7 +207,9 @@ fn follow_for(execution: &mut Execution<'_, '_, '_>, branch: &StmtFor) -> Flow {
     let items = expression::evaluate(execution, &branch.iter);
     let span = execution.span(branch);
     let mut jumps = Jumps(false);
-    branch.body.iter().for_each(|statement| jumps.visit_stmt(statement));
+    for statement in &branch.body {
+        jumps.visit_stmt(statement);
+    }
     let known = items.value.items().filter(|_| !jumps.0 && !branch.is_async);
     let Some(known) = known else {
         let why = items.unknown().map(|why| format!(": {}", why.reason)).unwrap_or_default();
@@ -284,7 +287,9 @@ fn catches(class: &Expr, raised: &str) -> bool {
 
 fn define(execution: &Execution<'_, '_, '_>, name: &str, body: &[Stmt]) -> Definition {
     let mut mentions = Mentions::default();
-    body.iter().for_each(|statement| mentions.visit_stmt(statement));
+    for statement in body {
+        mentions.visit_stmt(statement);
+    }
     Definition { name: format!("{}.{name}", execution.module), mentions: mentions.names, globals: mentions.globals }
 }
 

@@ -37,14 +37,14 @@ pub(super) fn f_string(execution: &mut Execution<'_, '_, '_>, string: &ExprFStri
                 && matches!(element.conversion, ConversionFlag::None | ConversionFlag::Str);
             match value.value.display().filter(|_| plain) {
                 Some(value) => text.push_str(&value),
-                None => return Placed::from(Execution::unknown("a part of the f-string is not worked out", value.span)),
+                None => {
+                    return Placed::from(Execution::unknown("a part of the f-string is not worked out", value.span));
+                }
             }
         }
     }
-    bounded(&text).map_or_else(
-        || Placed::from(Execution::unknown("the text is too long", span)),
-        |text| Placed::new(text, span),
-    )
+    bounded(&text)
+        .map_or_else(|| Placed::from(Execution::unknown("the text is too long", span)), |text| Placed::new(text, span))
 }
 
 /// The text as a value, unless it is too long.

@@ -139,7 +139,9 @@ impl Python {
             Self::Bool(false) => Some("False".to_owned()),
             Self::Int(number) => Some(number.to_string()),
             // Within these bounds both languages write a float in the same way.
-            Self::Float(number) if *number == 0.0 || (1e-4..1e16).contains(&number.abs()) => Some(format!("{number:?}")),
+            Self::Float(number) if *number == 0.0 || (1e-4..1e16).contains(&number.abs()) => {
+                Some(format!("{number:?}"))
+            }
             Self::Str(text) | Self::Path(text) => Some(text.to_string()),
             _ => None,
         }
@@ -148,7 +150,8 @@ impl Python {
     /// `self == other`, if it is known.
     pub(super) fn equals(&self, other: &Self) -> Option<bool> {
         match (self, other) {
-            (Self::Unknown(_) | Self::Named(_) | Self::Bytes, _) | (_, Self::Unknown(_) | Self::Named(_) | Self::Bytes) => None,
+            (Self::Unknown(_) | Self::Named(_) | Self::Bytes, _)
+            | (_, Self::Unknown(_) | Self::Named(_) | Self::Bytes) => None,
             (Self::None, Self::None) => Some(true),
             (Self::Str(one), Self::Str(two)) | (Self::Path(one), Self::Path(two)) => Some(one == two),
             (one, two) => match (one.number(), two.number()) {
