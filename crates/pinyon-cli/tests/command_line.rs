@@ -141,7 +141,7 @@ fn every_command_reads_the_settings_of_a_site() {
 #[test]
 fn a_mistake_in_the_settings_of_a_site_is_underlined() {
     let complaint = pinyon(["check", "--settings", text(&sample("wrong.py"))]).failed(2);
-    assert!(complaint.contains("wrong.py:6:20\n") && complaint.contains("wrong.py:10:46\n"), "{complaint}");
+    assert!(complaint.contains("wrong.py:6:20\n") && complaint.contains("wrong.py:10:77\n"), "{complaint}");
     assert!(complaint.contains("\"TIMEOT\": 60,\n") && complaint.contains("   ^^^^^^^^\n"), "{complaint}");
     assert!(!complaint.contains("s3cret"), "{complaint}");
     let complaint = pinyon(["check", "--settings", text(&sample("site/mistaken.py"))]).failed(2);
