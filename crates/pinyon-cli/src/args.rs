@@ -21,10 +21,12 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   pinyon check --settings caches.toml
+  pinyon check --settings shop/settings.py
   pinyon get greeting --url redis://127.0.0.1:6379/1
   pinyon set book:7 '{\"title\": \"Emma\"}' --json --alias memcached_cache --settings caches.toml
 
-The settings are Django's CACHES dictionary as TOML or JSON, for example:
+The settings are Django's CACHES dictionary, in a site's settings.py (which is read and never run: what only Python can know
+is named and left out), or as TOML or JSON, for example:
   [default]
   BACKEND = \"django_redis.cache.RedisCache\"
   LOCATION = \"redis://127.0.0.1:6379/1\"
@@ -37,7 +39,7 @@ Exit status: 0 all went well, 1 something failed or was not there, 2 the command
 /// Where the settings come from.
 #[derive(Args)]
 pub(crate) struct Source {
-    /// The CACHES dictionary, a .toml or .json file [env: PINYON_SETTINGS]
+    /// The CACHES dictionary: a site's settings.py, or a .toml or .json file [env: PINYON_SETTINGS]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) settings: Option<PathBuf>,
     /// One cache, `default`, as a URL: redis://host:6379/0, memcached://h1:11211,h2:11211, … [env: CACHE_URL]

@@ -33,7 +33,8 @@ impl Report {
 
 /// Asks them. A thread a server: one that does not answer costs its own timeout and delays no other.
 pub(crate) fn check(settings: &Settings) -> Report {
-    let mut warnings = settings.warnings();
+    let mut warnings: Vec<String> = settings.notes.iter().map(ToString::to_string).collect();
+    warnings.extend(settings.warnings());
     let probes: Vec<CacheSettings> = settings
         .caches
         .iter()
@@ -57,7 +58,7 @@ fn ask(settings: CacheSettings) -> Vec<Row> {
     let alias = settings.alias.clone();
     let backend = backend(&settings.backend);
     let row = |server, result| Row { alias: alias.clone(), backend, server, result };
-    let caches = Caches::from(Settings { caches: vec![settings] });
+    let caches = Caches::from(Settings { caches: vec![settings], ..Settings::default() });
     match caches.get(&alias) {
         Ok(cache) => {
             let reports = cache.blocking().check();

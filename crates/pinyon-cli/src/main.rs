@@ -7,7 +7,9 @@ mod args;
 mod check;
 mod commands;
 mod confirm;
+mod excerpt;
 mod failure;
+mod masking;
 mod output;
 mod report;
 mod source;
@@ -41,6 +43,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let report = check::check(&settings);
         output::print(&if json { report::as_json(&report) } else { report::as_table(&report) });
         return Ok(ExitCode::from(u8::from(!report.is_ok())));
+    }
+    for note in &settings.notes {
+        output::note(&note.to_string());
     }
     let said = commands::run(&arguments.command, settings)?;
     output::print(&format!("{said}\n"));

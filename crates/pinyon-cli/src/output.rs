@@ -1,5 +1,6 @@
 //! What is printed where: results on stdout, complaints on stderr, colors only on terminals.
 
+use crate::excerpt;
 use crate::failure::Failure;
 use owo_colors::{OwoColorize, Style};
 use std::io::{self, IsTerminal, Write};
@@ -11,8 +12,14 @@ pub(crate) fn print(text: &str) {
 }
 
 /// Prints why the program failed: `error: …`, and `hint: …` if there is one.
+/// A mistake in a settings file is shown where it stands, if the file can still be read.
 pub(crate) fn complain(failure: &Failure) {
     let colors = has_colors(&io::stderr());
+    let shown: Option<Vec<String>> = failure.mistakes.iter().map(|mistake| excerpt::show(mistake, colors)).collect();
+    if let Some(shown) = shown.filter(|shown| !shown.is_empty()) {
+        say(&shown.join("\n\n"));
+        return;
+    }
     say(&format!("{} {}", paint("error:", Style::new().red().bold(), colors), failure.message));
     if let Some(hint) = &failure.hint {
         say(&format!("{} {hint}", paint("hint:", Style::new().cyan(), colors)));

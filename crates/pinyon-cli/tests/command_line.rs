@@ -75,18 +75,80 @@ fn wrong_settings_are_named_with_file_line_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let toml = settings(folder.path(), "caches.toml", "[default]\nBACKEND = 'memory'\nTIMEOT = 5");
     let complaint = pinyon(["check", "--settings", text(&toml)]).failed(2);
-    assert!(complaint.starts_with(&format!("error: {}: cache 'default': TIMEOT", toml.display())), "{complaint}");
-    assert!(complaint.contains("(line 3, column 1)\nhint: Did you mean 'TIMEOUT'?"), "{complaint}");
+    let place = format!("{}:3:1", toml.display());
+    assert_eq!(
+        complaint,
+        format!(
+            "error: cache 'default': TIMEOT is not a key of a cache\n --> {place}\n  |\n3 | TIMEOT = 5\n  | ^^^^^^\n  |\n  \
+             = hint: Did you mean 'TIMEOUT'?\n"
+        )
+    );
 
     let json =
         settings(folder.path(), "caches.json", "{\"default\": {\n  \"BACKEND\": \"memoryy\",\n  \"VERSION\": []}}");
     let complaint = pinyon(["get", "key", "--settings", text(&json)]).failed(2);
-    assert!(complaint.contains("2 things are wrong") && complaint.contains("line 2, column 14"), "{complaint}");
+    assert!(complaint.contains("caches.json:2:14") && complaint.contains("^^^^^^^^^"), "{complaint}");
+    let json = settings(folder.path(), "half.json", "{\"default\": {");
+    assert!(pinyon(["check", "--settings", text(&json)]).failed(2).contains("the settings are not JSON"));
 
     let missing = pinyon(["check", "--settings", "/no/such/caches.toml"]).failed(2);
     assert_eq!(missing.matches("/no/such/caches.toml").count(), 1, "{missing}");
     let unknown = pinyon(["get", "key", "--url", MEMORY, "--alias", "defautl"]).failed(2);
     assert!(unknown.contains("'defautl'") && unknown.contains("hint: The settings have 'default'"), "{unknown}");
+}
+
+#[test]
+fn a_password_in_the_settings_is_not_shown_with_the_line_of_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("a.toml", "[default]\nBACKEND = 'redis'\nLOCATION = 'redis://:hunter2@host:bad'"),
+        ("b.toml", "[default]\nBACKEND = 'redis'\nOPTIONS = { password = ['hunter2'], db = 'hunter2' }"),
+        ("c.toml", "[default]\nPASSWORD = 'hunter2"),
+        ("d.json", "{\"default\": {\"BACKEND\": \"redis\", \"LOCATION\": \"redis://:hunter2@host/x\", \"TIMEOT\": 1}}"),
+        (
+            "e.py",
+            "CACHES = {'default': {'BACKEND': 'redis', 'LOCATION': 'redis://:hunter2@h', 'TIMEOT': 1}}  # hunter2",
+        ),
+        ("f.py", "PASSWORD = 'hunter2\nCACHES = {}"),
+    ] {
+        let file = settings(folder.path(), name, text);
+        let complaint = pinyon(["check", "--settings", self::text(&file)]).failed(2);
+        assert!(complaint.contains(&format!("{name}:")) && complaint.contains('^'), "{complaint}");
+        let shown = complaint.replace("'db' is the string 'hunter2'", "");
+        assert!(!shown.contains("hunter2"), "{complaint}");
+    }
+}
+
+/// A sample of the library's tests.
+fn sample(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../pinyon/tests/settings_py").join(name)
+}
+
+#[test]
+fn every_command_reads_the_settings_of_a_site() {
+    let site = sample("site/production.py");
+    let table = pinyon(["check", "--settings", text(&sample("dynamic.py"))]).said();
+    assert!(table.contains("whole") && table.contains("warning: cache 'half': it is left out"), "{table}");
+    // No server is needed for this: the alias without a KEY_FUNCTION in Python is in memory.
+    let outcome = pinyon(["set", "key", "value", "--alias", "whole", "--settings", text(&sample("dynamic.py"))]);
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (0, "stored\n"), "{outcome:?}");
+    assert!(outcome.stderr.contains("note: cache 'default': it is left out"), "{outcome:?}");
+    let complaint = pinyon(["get", "key", "--alias", "named", "--settings", text(&site)]).failed(2);
+    assert!(complaint.contains("KEY_FUNCTION 'names.make_key' is Python code"), "{complaint}");
+    let complaint = pinyon(["get", "key", "--alias", "half", "--settings", text(&sample("dynamic.py"))]).failed(2);
+    assert!(complaint.contains("dynamic.py:11:46") && complaint.contains("TIMEOUT is not known"), "{complaint}");
+    let outcome = run(command(["check", "--json"]).env("PINYON_SETTINGS", sample("dynamic.py")));
+    assert_eq!(outcome.json()["warnings"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_mistake_in_the_settings_of_a_site_is_underlined() {
+    let complaint = pinyon(["check", "--settings", text(&sample("wrong.py"))]).failed(2);
+    assert!(complaint.contains("wrong.py:6:20\n") && complaint.contains("wrong.py:10:77\n"), "{complaint}");
+    assert!(complaint.contains("\"TIMEOT\": 60,\n") && complaint.contains("   ^^^^^^^^\n"), "{complaint}");
+    assert!(!complaint.contains("s3cret"), "{complaint}");
+    let complaint = pinyon(["check", "--settings", text(&sample("site/mistaken.py"))]).failed(2);
+    assert!(complaint.contains("mistaken_base.py:5:21\n"), "{complaint}");
 }
 
 #[test]
@@ -96,7 +158,7 @@ fn wrong_settings_are_json_too_where_json_is_wanted() {
     let outcome = pinyon(["check", "--json", "--settings", text(&file)]);
     let said = outcome.json();
     assert_eq!((outcome.status, &said["ok"], &said["error"]["kind"]), (2, &false.into(), &"Config".into()));
-    assert!(said["error"]["message"].as_str().unwrap().contains("line 3, column 1"));
+    assert!(said["error"]["message"].as_str().unwrap().contains("caches.toml, line 3, column 1"));
     assert_eq!(said["error"]["hint"], "Did you mean 'TIMEOUT'?");
 }
 

@@ -7,7 +7,7 @@ use crate::key::{KeyFunction, KeyMaker, Version};
 use crate::memcached::MemcachedStore;
 use crate::memory::MemoryStore;
 use crate::redis::RedisStore;
-use crate::settings::{BackendSettings, CacheSettings, Settings};
+use crate::settings::{BackendSettings, CacheSettings, Note, Settings};
 use crate::store::Store;
 use crate::value::{Codec, Layout};
 use std::collections::HashMap;
@@ -32,6 +32,8 @@ const DEFAULT_KEY_FUNCTION: &str = "django.core.cache.backends.base.default_key_
 #[derive(Debug)]
 pub struct Caches {
     entries: Vec<Entry>,
+    /// What is not known of the settings.
+    notes: Vec<Note>,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,7 @@ impl CachesBuilder {
 
     /// The caches of these settings.
     pub fn build(&self, settings: Settings) -> Caches {
+        let notes = settings.notes;
         let entries = settings.caches.into_iter().map(|settings| Entry {
             key_function: settings
                 .key_function
@@ -80,7 +83,7 @@ impl CachesBuilder {
             settings,
             cache: OnceLock::new(),
         });
-        Caches { entries: entries.collect() }
+        Caches { entries: entries.collect(), notes }
     }
 }
 
@@ -114,7 +117,16 @@ impl Caches {
         Settings::from_url(url).map(Self::from)
     }
 
-    /// The caches of a settings file, `.toml` or `.json`.
+    /// The caches that the environment names: `PINYON_SETTINGS` or `CACHE_URL`, as [`Settings::from_env`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if neither is set, or both are, or what one of them names is wrong.
+    pub fn from_env() -> Result<Self> {
+        Settings::from_env().map(Self::from)
+    }
+
+    /// The caches of a settings file, `.toml` or `.json`, or, with the feature `settings-py`, a Django settings.py. Of the
+    /// latter, an alias that only Python can know is left out: [`Caches::get`] says why.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if the file cannot be read, or as [`Caches::from_toml`].
@@ -150,6 +162,14 @@ impl Caches {
     }
 
     fn unknown_alias(&self, alias: &str) -> Error {
+        if let Some(note) = self.notes.iter().find(|note| note.alias.as_deref() == Some(alias)) {
+            return Error::new(ErrorKind::Config, note.message.clone())
+                .with_alias(alias)
+                .with_location(note.location.clone())
+                .with_hint(
+                    "Write the value in a form that can be read without running Python, or give the caches as TOML",
+                );
+        }
         let known: Vec<String> = self.aliases().map(|alias| format!("'{alias}'")).collect();
         let error = Error::new(ErrorKind::Config, format!("there is no cache with the alias '{alias}'"));
         if known.is_empty() {

@@ -3,7 +3,9 @@
 //! An [`Error`] says what failed, on which alias and server, what was being tried and what to do next. It never holds a
 //! value or a password.
 
+use crate::settings::Location;
 use std::fmt;
+use std::path::PathBuf;
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -60,6 +62,8 @@ struct Inner {
     operation: Option<&'static str>,
     hint: Option<String>,
     ambiguous: bool,
+    location: Option<Location>,
+    parts: Vec<Error>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -74,6 +78,8 @@ impl Error {
             operation: None,
             hint: None,
             ambiguous: false,
+            location: None,
+            parts: Vec::new(),
             source: None,
         }))
     }
@@ -120,6 +126,35 @@ impl Error {
         self
     }
 
+    /// Says where in the settings the mistake stands.
+    #[must_use]
+    pub fn with_location(mut self, location: Location) -> Self {
+        self.0.location = Some(location);
+        self
+    }
+
+    /// Names the files that the places in this error count, unless they have names.
+    #[must_use]
+    pub(crate) fn with_files(mut self, files: &[PathBuf]) -> Self {
+        if let Some(location) = self.0.location.as_mut().filter(|location| location.file.is_none()) {
+            location.file = files.get(usize::from(location.span.source)).cloned();
+        }
+        self
+    }
+
+    /// One error out of several, at least one; [`Error::parts`] has them.
+    pub(crate) fn all(mut errors: Vec<Self>, title: &str) -> Self {
+        if errors.len() == 1 {
+            return errors.remove(0);
+        }
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let kind = errors.first().map_or(ErrorKind::Config, Self::kind);
+        let mut error =
+            Self::new(kind, format!("{} things are wrong with {title}:\n  {}", lines.len(), lines.join("\n  ")));
+        error.0.parts = errors;
+        error
+    }
+
     /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -148,6 +183,16 @@ impl Error {
     /// What the reader can do about it.
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+
+    /// Where in the settings the mistake stands, if they were a text.
+    pub fn location(&self) -> Option<&Location> {
+        self.0.location.as_ref()
+    }
+
+    /// The errors that this one lists, each with its own place and hint; empty if it is only itself.
+    pub fn parts(&self) -> &[Self] {
+        &self.0.parts
     }
 
     /// True if the server did not answer in time.
@@ -193,6 +238,9 @@ impl fmt::Display for Error {
             separate = true;
         }
         write!(f, "{}{}", if separate { ": " } else { "" }, inner.message)?;
+        if let Some(location) = &inner.location {
+            write!(f, " ({location})")?;
+        }
         if inner.ambiguous {
             f.write_str(" (the request had been sent, so it may have been applied)")?;
         }

@@ -25,8 +25,9 @@
 //! # Ok::<(), pinyon::Error>(())
 //! ```
 //!
-//! - [`Caches`] reads the dictionary from TOML, JSON or a URL; [`Cache`] is one of them; [`Cache::blocking`] has the methods.
+//! - [`Caches`] reads the dictionary from TOML, JSON, a URL or a settings.py; [`Cache`] is one of them; [`Cache::blocking`] has the methods.
 //! - [`settings`]: every key and option, with its meaning and default.
+//! - [`django`]: the keys under which Django caches pages and template fragments, so that a Rust program can drop them.
 //! - [`memory::Memory`] holds values of any Rust type, without serializing them.
 //! - [`Store`] is the byte-level contract behind every cache; with the feature `conformance` its test cases are there for a
 //!   store of your own.
@@ -37,6 +38,7 @@ mod cache;
 mod caches;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod django;
 pub mod error;
 pub mod file;
 pub mod key;

@@ -1,7 +1,7 @@
 //! One setting at a time: what it was, what it must be, and the error that says both.
 
 use super::model::{OnBadValue, SerializerKind};
-use super::node::{Entry, Node, Span, Value};
+use super::node::{Entry, Location, Node, Span, Value};
 use crate::error::{Error, ErrorKind};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +9,8 @@ use std::time::Duration;
 /// Everything that is wrong with one cache, collected.
 pub(super) struct Problems<'a> {
     pub(super) alias: &'a str,
+    /// The files that places count.
+    pub(super) files: &'a [PathBuf],
     /// Where the cache itself stands, for what is missing in it.
     pub(super) span: Option<Span>,
     pub(super) errors: Vec<Error>,
@@ -17,12 +19,12 @@ pub(super) struct Problems<'a> {
 
 impl<'a> Problems<'a> {
     pub(super) fn new(alias: &'a str) -> Self {
-        Self { alias, span: None, errors: Vec::new(), warnings: Vec::new() }
+        Self { alias, files: &[], span: None, errors: Vec::new(), warnings: Vec::new() }
     }
 
     /// Reports `message` at `span`, with what to do about it.
     pub(super) fn error(&mut self, message: &str, span: Option<Span>, hint: impl Into<Option<String>>) {
-        let error = Error::new(ErrorKind::Config, placed(message, span)).with_alias(self.alias);
+        let error = placed(Error::new(ErrorKind::Config, message), span).with_files(self.files).with_alias(self.alias);
         self.errors.push(match hint.into() {
             Some(hint) => error.with_hint(hint),
             None => error,
@@ -31,13 +33,18 @@ impl<'a> Problems<'a> {
 
     /// Remembers that something was accepted but does not do what its name says.
     pub(super) fn warn(&mut self, message: &str, span: Option<Span>) {
-        self.warnings.push(format!("cache '{}': {}", self.alias, placed(message, span)));
+        let place = span.map(|span| Location { file: self.files.get(usize::from(span.source)).cloned(), span });
+        let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
+        self.warnings.push(format!("cache '{}': {message}{place}", self.alias));
     }
 }
 
-/// `message` with its place, where there is one.
-pub(super) fn placed(message: &str, span: Option<Span>) -> String {
-    span.map_or_else(|| message.to_owned(), |span| format!("{message} ({span})"))
+/// `error` with its place, where there is one.
+pub(super) fn placed(error: Error, span: Option<Span>) -> Error {
+    match span {
+        Some(span) => error.with_location(Location { file: None, span }),
+        None => error,
+    }
 }
 
 /// Puts `value` into `slot`, if there is one.

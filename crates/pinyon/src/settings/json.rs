@@ -1,6 +1,7 @@
 //! Reads settings in JSON, with the line and column of every key and value. Comments are allowed, nothing else is that
 //! RFC 8259 does not have.
 
+use super::fields::placed;
 use super::node::{Entry, Lines, Node, Value};
 use crate::error::{Error, ErrorKind, Result};
 use jsonc_parser::common::Ranged;
@@ -13,7 +14,7 @@ use jsonc_parser::{CollectOptions, ParseOptions, ast, parse_to_ast};
 pub(super) fn read(text: &str) -> Result<Node> {
     let lines = Lines::new(text);
     let error = |reason: String, offset: usize| {
-        Error::new(ErrorKind::Config, format!("the settings are not JSON: {reason} at {}", lines.span(offset)))
+        placed(Error::new(ErrorKind::Config, format!("the settings are not JSON: {reason}")), Some(lines.span(offset)))
     };
     let options = ParseOptions {
         allow_comments: true,
@@ -57,8 +58,8 @@ fn table(object: &ast::Object<'_>, lines: &Lines<'_>) -> Result<Vec<Entry>> {
         let key_span = lines.span(property.range.start);
         if let Some(first) = entries.iter().find(|entry| entry.key == key) {
             let first = first.key_span.map(|span| span.to_string()).unwrap_or_default();
-            let message = format!("'{key}' is given twice, at {first} and at {key_span}");
-            return Err(Error::new(ErrorKind::Config, message).with_hint("Keep one of the two."));
+            let error = Error::new(ErrorKind::Config, format!("'{key}' is given twice, before at {first}"));
+            return Err(placed(error, Some(key_span)).with_hint("Keep one of the two."));
         }
         entries.push(Entry { key, key_span: Some(key_span), node: node(&property.value, lines)? });
     }
@@ -74,9 +75,9 @@ mod tests {
     fn keys_and_values_have_their_places() {
         let node =
             read("{\n  // the shop\n  \"default\": {\"TIMEOUT\": null, \"n\": 1.5, \"l\": [1, true]}\n}").unwrap();
-        assert_eq!(node.as_table().unwrap()[0].key_span, Some(Span { line: 3, column: 3 }));
+        assert_eq!(node.as_table().unwrap()[0].key_span, Some(Span::new(3, 3)));
         let cache = node.get("default").unwrap();
-        assert_eq!(cache.get("TIMEOUT"), Some(&Node::at(Value::Null, Span { line: 3, column: 26 })));
+        assert_eq!(cache.get("TIMEOUT"), Some(&Node::at(Value::Null, Span::new(3, 26))));
         assert_eq!(cache.get("n").unwrap().value, Value::Float(1.5));
         assert!(matches!(&cache.get("l").unwrap().value, Value::List(items) if items.len() == 2));
     }
@@ -98,6 +99,6 @@ mod tests {
     #[test]
     fn a_key_given_twice_is_an_error_with_both_places() {
         let error = read("{\"a\": 1,\n \"a\": 2}").unwrap_err().to_string();
-        assert!(error.contains("'a' is given twice, at line 1, column 2 and at line 2, column 2"), "{error}");
+        assert!(error.contains("'a' is given twice, before at line 1, column 2 (line 2, column 2)"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! The CACHES dictionary: what it may say, and its readers.
 //!
-//! The same dictionary comes as TOML, as JSON, as one URL a cache, or, in the Python face, as Django's own. Each reader
-//! makes a tree of [`node::Node`]s; validation turns the tree into [`Settings`] and reports everything that is wrong with
+//! The same dictionary comes as TOML, as JSON, as one URL a cache, from a Django settings.py (feature `settings-py`), or, in
+//! the Python face, as Django's own. Each reader makes a tree of [`node::Node`]s; validation turns the tree into [`Settings`] and reports everything that is wrong with
 //! it at once. No key and no option is ever ignored: it works, or it is an error, or it is named in
 //! [`Settings::warnings`].
 //!
@@ -22,6 +22,7 @@
 //! ```
 mod backend;
 mod database_options;
+mod environment;
 mod fields;
 mod file_options;
 mod json;
@@ -32,6 +33,8 @@ mod memcached_options;
 mod memory_options;
 pub mod model;
 pub mod node;
+#[cfg(feature = "settings-py")]
+mod python;
 mod redis_options;
 mod redis_servers;
 mod server_list;
@@ -42,6 +45,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use environment::{SETTINGS_VARIABLE, URL_VARIABLE};
 pub use location::{MEMCACHED_PORT, REDIS_PORT};
 pub use model::*;
-pub use node::{Entry, Node, Span, Value};
+pub use node::{Entry, Location, Node, Span, Value};

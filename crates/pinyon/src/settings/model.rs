@@ -1,5 +1,6 @@
 //! What a `CACHES` dictionary says, after it has been read and validated.
 
+use super::node::Location;
 use crate::key::Version;
 use crate::timeout::Expiry;
 use std::fmt;
@@ -11,6 +12,28 @@ use std::time::Duration;
 pub struct Settings {
     /// One entry an alias.
     pub caches: Vec<CacheSettings>,
+    /// What a settings.py says that only Python can know, and that was left out therefore; empty for every other source.
+    pub notes: Vec<Note>,
+}
+
+/// Something in a settings.py that cannot be known without running it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The cache that was left out, if it is about one.
+    pub alias: Option<String>,
+    /// What was left out and why; never a value.
+    pub message: String,
+    /// Where the reason stands: not always in CACHES itself.
+    pub location: Location,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(alias) = &self.alias {
+            write!(f, "cache '{alias}': ")?;
+        }
+        write!(f, "{} ({})", self.message, self.location)
+    }
 }
 
 /// One alias of the dictionary.

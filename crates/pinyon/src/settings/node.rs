@@ -2,6 +2,7 @@
 
 use super::mask::mask_credentials;
 use std::fmt;
+use std::path::PathBuf;
 
 /// A place in a text; both numbers start at 1, columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -10,11 +11,38 @@ pub struct Span {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
+    /// Which of the texts that were read: 0, but for the files that a settings.py imports.
+    pub source: u16,
+}
+
+impl Span {
+    /// A place in the one text, or the first.
+    pub fn new(line: usize, column: usize) -> Self {
+        Self { line, column, source: 0 }
+    }
 }
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// A place in a settings file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The file, if the settings were in one.
+    pub file: Option<PathBuf>,
+    /// The place in it.
+    pub span: Span,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            Some(file) => write!(f, "{}, {}", file.display(), self.span),
+            None => self.span.fmt(f),
+        }
     }
 }
 
@@ -203,12 +231,18 @@ impl fmt::Debug for Entry {
 pub(super) struct Lines<'t> {
     text: &'t str,
     starts: Vec<usize>,
+    source: u16,
 }
 
 impl<'t> Lines<'t> {
     pub(super) fn new(text: &'t str) -> Self {
+        Self::of(text, 0)
+    }
+
+    /// The text with this number.
+    pub(super) fn of(text: &'t str, source: u16) -> Self {
         let starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect();
-        Self { text, starts }
+        Self { text, starts, source }
     }
 
     /// The place of the byte `offset`; beyond the text, its end.
@@ -217,7 +251,7 @@ impl<'t> Lines<'t> {
         let line = self.starts.partition_point(|start| *start <= offset);
         let start = self.starts[line - 1];
         let column = self.text.as_bytes()[start..offset].iter().filter(|byte| (**byte & 0xc0) != 0x80).count() + 1;
-        Span { line, column }
+        Span { line, column, source: self.source }
     }
 }
 
@@ -228,11 +262,11 @@ mod tests {
     #[test]
     fn spans_count_lines_and_characters_from_one() {
         let lines = Lines::new("aé=1\n\nb=2");
-        assert_eq!(lines.span(0), Span { line: 1, column: 1 });
-        assert_eq!(lines.span(3), Span { line: 1, column: 3 });
-        assert_eq!(lines.span(6), Span { line: 2, column: 1 });
-        assert_eq!(lines.span(8), Span { line: 3, column: 2 });
-        assert_eq!(lines.span(99), Span { line: 3, column: 4 });
+        assert_eq!(lines.span(0), Span::new(1, 1));
+        assert_eq!(lines.span(3), Span::new(1, 3));
+        assert_eq!(lines.span(6), Span::new(2, 1));
+        assert_eq!(lines.span(8), Span::new(3, 2));
+        assert_eq!(lines.span(99), Span::new(3, 4));
     }
 
     #[test]

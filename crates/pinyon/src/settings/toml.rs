@@ -2,6 +2,7 @@
 //!
 //! Source of the format: TOML 1.1, <https://toml.io/en/v1.1.0>.
 
+use super::fields::placed;
 use super::node::{Entry, Lines, Node, Value};
 use crate::error::{Error, ErrorKind, Result};
 use toml::Spanned;
@@ -14,12 +15,10 @@ use toml::de::{DeString, DeTable, DeValue};
 pub(super) fn read(text: &str) -> Result<Node> {
     let lines = Lines::new(text);
     let root = DeTable::parse(text).map_err(|error| {
-        let place = error.span().map(|span| format!(" at {}", lines.span(span.start))).unwrap_or_default();
+        let place = error.span().map(|span| lines.span(span.start));
         // The error itself is not kept as the source: it quotes the line, and the line may hold a password.
-        Error::new(
-            ErrorKind::Config,
-            format!("the settings are not TOML: {}{place}", error.message().replace('\n', ", ")),
-        )
+        let message = format!("the settings are not TOML: {}", error.message().replace('\n', ", "));
+        placed(Error::new(ErrorKind::Config, message), place)
     })?;
     Ok(Node::at(table(root.get_ref(), &lines), lines.span(root.span().start)))
 }
@@ -64,9 +63,9 @@ mod tests {
                 .unwrap();
         let entries = node.as_table().unwrap();
         assert_eq!(entries.iter().map(|e| e.key.as_str()).collect::<Vec<_>>(), ["zeta", "alpha"]);
-        assert_eq!(entries[1].key_span, Some(Span { line: 4, column: 2 }));
+        assert_eq!(entries[1].key_span, Some(Span::new(4, 2)));
         let options = entries[1].node.get("OPTIONS").unwrap();
-        assert_eq!(options.get("MAX_ENTRIES"), Some(&Node::at(Value::Int(16), Span { line: 5, column: 27 })));
+        assert_eq!(options.get("MAX_ENTRIES"), Some(&Node::at(Value::Int(16), Span::new(5, 27))));
         assert_eq!(options.get("ratio").unwrap().value, Value::Float(1.5));
         assert_eq!(options.get("on").unwrap().value, Value::Bool(true));
     }

@@ -2,13 +2,15 @@
 
 use super::backend::{self, Backend};
 use super::fields::{Field, Problems, placed, suggestion};
-use super::model::{BackendSettings, CacheSettings, Settings};
+use super::model::{BackendSettings, CacheSettings, Note, Settings};
 use super::node::{Entry, Node, Value};
+#[cfg(feature = "settings-py")]
+use super::python;
 use super::{database_options, file_options, json, memcached_options, memory_options, redis_options, toml, url};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Version;
 use crate::timeout::{Expiry, Timeout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Django's default TIMEOUT.
@@ -49,26 +51,45 @@ impl Settings {
         Self::from_node(&Node::table([("default", cache)]))
     }
 
-    /// Reads a file: TOML or JSON by its extension, `.toml`, `.json` or `.jsonc`.
+    /// Reads CACHES from the text of a Django settings.py, without running it: literals, names, environment variables,
+    /// paths and the files that it imports (docs/settings.md lists what is followed). `path` is where the text is from: it is
+    /// `__file__`, and imports are looked for beside it. What only Python can know is in [`Settings::notes`]; a cache with
+    /// such a value is left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] with line and column if the text is not Python, if nothing of CACHES can be known, or naming
+    /// everything that is wrong in it.
+    #[cfg(feature = "settings-py")]
+    pub fn from_python(text: &str, path: impl AsRef<Path>) -> Result<Self> {
+        let reading = python::read(text, path.as_ref(), &|name| std::env::var_os(name))?;
+        let settings = validate(&reading.node, &reading.files).map_err(join)?;
+        Ok(Self { notes: reading.notes, ..settings })
+    }
+
+    /// Reads a file by its extension: `.toml`, `.json` or `.jsonc`, or, with the feature `settings-py`, `.py`.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if the file cannot be read, has another extension, or has wrong settings in it.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("").to_ascii_lowercase();
+        let wrong =
+            |message: &str| Error::new(ErrorKind::Config, format!("the settings in {} {message}", path.display()));
         let read = match extension.as_str() {
-            "toml" => Self::from_toml,
-            "json" | "jsonc" => Self::from_json,
-            _ => {
-                let message = format!("the settings in {} are in no known format", path.display());
-                return Err(Error::new(ErrorKind::Config, message).with_hint("Name the file .toml or .json."));
+            "toml" => toml::read,
+            "json" | "jsonc" => json::read,
+            #[cfg(feature = "settings-py")]
+            "py" => return Self::from_python(&text_of(path)?, path),
+            #[cfg(not(feature = "settings-py"))]
+            "py" => {
+                return Err(wrong("are Python, which this build does not read")
+                    .with_hint("Build pinyon with the feature settings-py, or write them as .toml or .json."));
             }
+            _ => return Err(wrong("are in no known format").with_hint("Name the file .toml, .json or .py.")),
         };
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::new(ErrorKind::Config, format!("the settings in {} cannot be read: {error}", path.display()))
-                .with_source(error)
-        })?;
-        read(&text)
+        let files = [path.to_owned()];
+        let node = read(&text_of(path)?).map_err(|error| error.with_files(&files))?;
+        validate(&node, &files).map_err(join)
     }
 
     /// Reads a tree: a table for each alias, at the top or within `CACHES`.
@@ -84,15 +105,7 @@ impl Settings {
     /// # Errors
     /// All that is wrong, in the order of the dictionary; never empty.
     pub fn validate(node: &Node) -> Result<Self, Vec<Error>> {
-        let mut errors = Vec::new();
-        let mut caches = Vec::new();
-        for entry in aliases(node, &mut errors) {
-            match cache(&entry.key, &entry.node) {
-                Ok(cache) => caches.push(cache),
-                Err(wrong) => errors.extend(wrong),
-            }
-        }
-        if errors.is_empty() { Ok(Self { caches }) } else { Err(errors) }
+        validate(node, &[])
     }
 
     /// The settings of `alias`.
@@ -105,7 +118,13 @@ impl Settings {
     pub fn warnings(&self) -> Vec<String> {
         let missing = "there is no cache 'default': Django does not start without one".to_owned();
         let caches = self.caches.iter().flat_map(|cache| cache.warnings.iter().cloned());
-        self.get("default").is_none().then_some(missing).into_iter().chain(caches).collect()
+        let known = self.get("default").is_some() || self.left_out("default").is_some();
+        (!known).then_some(missing).into_iter().chain(caches).collect()
+    }
+
+    /// Why `alias` was left out, if it was.
+    pub fn left_out(&self, alias: &str) -> Option<&Note> {
+        self.notes.iter().find(|note| note.alias.as_deref() == Some(alias))
     }
 }
 
@@ -115,26 +134,41 @@ impl CacheSettings {
     /// # Errors
     /// [`ErrorKind::Config`]: the error, or one that lists all of them, a line each.
     pub fn from_node(alias: &str, node: &Node) -> Result<Self> {
-        cache(alias, node).map_err(join)
+        cache(alias, node, &[]).map_err(join)
     }
 }
 
-fn join(mut errors: Vec<Error>) -> Error {
-    if errors.len() == 1 {
-        return errors.remove(0);
+fn join(errors: Vec<Error>) -> Error {
+    Error::all(errors, "the settings")
+}
+
+fn text_of(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Error::new(ErrorKind::Config, format!("the settings in {} cannot be read: {error}", path.display()))
+            .with_source(error)
+    })
+}
+
+/// The settings of a tree whose places count `files`.
+fn validate(node: &Node, files: &[PathBuf]) -> Result<Settings, Vec<Error>> {
+    let mut errors = Vec::new();
+    let mut caches = Vec::new();
+    for entry in aliases(node, files, &mut errors) {
+        match cache(&entry.key, &entry.node, files) {
+            Ok(cache) => caches.push(cache),
+            Err(wrong) => errors.extend(wrong),
+        }
     }
-    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    let message = format!("{} things are wrong with the settings:\n  {}", lines.len(), lines.join("\n  "));
-    Error::new(ErrorKind::Config, message)
+    if errors.is_empty() { Ok(Settings { caches, notes: Vec::new() }) } else { Err(errors) }
 }
 
 /// How a dictionary looks, as a hint.
 const SHAPE: &str = "Each alias is a table, as in TOML: [default], then BACKEND = \"memory\".";
 
 /// The aliases of a dictionary, whether they stand at the top or within CACHES.
-fn aliases<'n>(root: &'n Node, errors: &mut Vec<Error>) -> &'n [Entry] {
+fn aliases<'n>(root: &'n Node, files: &[PathBuf], errors: &mut Vec<Error>) -> &'n [Entry] {
     let mut wrong = |message: &str, span, hint: &str| {
-        errors.push(Error::new(ErrorKind::Config, placed(message, span)).with_hint(hint));
+        errors.push(placed(Error::new(ErrorKind::Config, message), span).with_files(files).with_hint(hint));
     };
     let Some(top) = root.as_table() else {
         wrong(&format!("the settings are {}, but must be a table of aliases", root.kind()), root.span, SHAPE);
@@ -159,8 +193,8 @@ fn aliases<'n>(root: &'n Node, errors: &mut Vec<Error>) -> &'n [Entry] {
     entries
 }
 
-fn cache(alias: &str, node: &Node) -> Result<CacheSettings, Vec<Error>> {
-    let mut problems = Problems::new(alias);
+fn cache(alias: &str, node: &Node, files: &[PathBuf]) -> Result<CacheSettings, Vec<Error>> {
+    let mut problems = Problems { files, ..Problems::new(alias) };
     problems.span = node.span;
     let settings = read(node, &mut problems);
     match settings {

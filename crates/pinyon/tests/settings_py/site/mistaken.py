@@ -1,0 +1,1 @@
+from settings_py.site.mistaken_base import *

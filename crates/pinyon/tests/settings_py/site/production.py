@@ -1,0 +1,8 @@
+from .base import *
+
+try:
+    from .local import *
+except ImportError:
+    LOCAL = False
+
+CACHES["default"]["TIMEOUT"] = 20
