@@ -37,6 +37,8 @@ mod cache;
 mod caches;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod database;
+pub mod dummy;
 pub mod error;
 pub mod key;
 pub mod memcached;

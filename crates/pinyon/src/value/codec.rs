@@ -44,6 +44,8 @@ pub enum Layout {
     /// are whatever the serializer is; the rest is a pickle ([`flag::PICKLE`]), JSON ([`flag::JSON`]) or MessagePack
     /// ([`flag::MSGPACK`]).
     Flags,
+    /// Files and database rows: everything is serialized, integers too; no flags.
+    Serialized,
 }
 
 /// How the values of one cache are written and read.
@@ -60,7 +62,7 @@ pub struct Codec {
 pub struct Encoded {
     /// The bytes.
     pub bytes: Vec<u8>,
-    /// Memcached's client flags; 0 with [`Layout::Digits`].
+    /// Memcached's client flags; 0 with any layout but [`Layout::Flags`].
     pub flags: u32,
 }
 
@@ -100,6 +102,7 @@ impl Codec {
                 };
                 Ok(Encoded { bytes, flags })
             }
+            Layout::Serialized => Ok(Encoded { bytes: self.serialize(value)?, flags: 0 }),
         }
     }
 
@@ -124,6 +127,7 @@ impl Codec {
                 let bytes = unpack(item)?;
                 self.decode_flagged(&bytes, item.flags)
             }
+            Layout::Serialized => deserialize(self.serializer, item.bytes),
         }
     }
 
@@ -137,6 +141,7 @@ impl Codec {
                 Ok(bytes) => (bytes, meaning(item.flags)),
                 Err(_) => (Cow::Borrowed(item.bytes), Meaning::Unknown),
             },
+            Layout::Serialized => (Cow::Borrowed(item.bytes), Meaning::Serialized(self.serializer)),
         };
         show::show(&bytes, meaning, self.serializer)
     }
