@@ -11,6 +11,7 @@ mod failure;
 mod output;
 mod report;
 mod source;
+mod tables;
 mod value;
 
 use args::{Arguments, Command};
@@ -41,6 +42,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let report = check::check(&settings);
         output::print(&if json { report::as_json(&report) } else { report::as_table(&report) });
         return Ok(ExitCode::from(u8::from(!report.is_ok())));
+    }
+    if let Command::CreateTable { alias, sql } = &arguments.command {
+        output::print(&tables::create(&settings, alias.as_deref(), *sql)?);
+        return Ok(ExitCode::SUCCESS);
     }
     let said = commands::run(&arguments.command, settings)?;
     output::print(&format!("{said}\n"));

@@ -83,7 +83,9 @@ mod tests {
         let cache = caches.get("default").unwrap().blocking();
         assert!(cache.set("key", "value", Timeout::Never).unwrap());
         assert_eq!(cache.get::<String>("key").unwrap(), None);
-        assert!(cache.add("key", "value", Timeout::Never).unwrap() && cache.add("key", "value", Timeout::Never).unwrap());
+        assert!(
+            cache.add("key", "value", Timeout::Never).unwrap() && cache.add("key", "value", Timeout::Never).unwrap()
+        );
         assert!(!cache.touch("key", Timeout::Never).unwrap());
         assert!(!cache.delete("key").unwrap() && !cache.has_key("key").unwrap());
         assert!(cache.set_many([("a", 1)], Timeout::Default).unwrap().is_empty());

@@ -193,7 +193,8 @@ fn without_a_url_or_a_table_the_error_says_what_to_do() {
     let error = missing_file.get("default").unwrap().blocking().set("key", "v4lue", Timeout::Default).unwrap_err();
     let text = error.to_string();
     assert_eq!(error.kind(), ErrorKind::Server);
-    for part in ["cache 'default', set on sqlite://", "table 'my_cache_table'", "no such table", "pinyon create-table"] {
+    for part in ["cache 'default', set on sqlite://", "table 'my_cache_table'", "no such table", "pinyon create-table"]
+    {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     assert!(!text.contains("v4lue"), "{text}");
@@ -221,10 +222,10 @@ fn somebody_elses_database_keeps_its_journal_and_the_caches_own_has_a_write_ahea
 fn a_broken_value_is_a_counted_miss_or_an_error_as_the_settings_say() {
     let (_directory, file) = django_database();
     let connection = Connection::open(&file).unwrap();
-    for (key, value) in [(":1:text", "not base64!"), (":1:cut", "gAWVBwAAAAAAAACMA2Jh"), (":1:empty", ""), (":1:old", "N.")] {
-        connection
-            .execute("INSERT INTO my_cache_table VALUES (?, ?, '9999-12-31 23:59:59')", [key, value])
-            .unwrap();
+    for (key, value) in
+        [(":1:text", "not base64!"), (":1:cut", "gAWVBwAAAAAAAACMA2Jh"), (":1:empty", ""), (":1:old", "N.")]
+    {
+        connection.execute("INSERT INTO my_cache_table VALUES (?, ?, '9999-12-31 23:59:59')", [key, value]).unwrap();
     }
     connection.execute("INSERT INTO my_cache_table VALUES (':1:blob', x'ff00', '9999-12-31 23:59:59')", []).unwrap();
     let keys = ["text", "cut", "empty", "old", "blob"];

@@ -73,7 +73,8 @@ fn file(rest: &str) -> Result<Address> {
     }
     let path = percent_decode_str(rest).decode_utf8().map_err(|_| wrong("the path in DATABASE_URL is not UTF-8"))?;
     if !path.starts_with('/') || path.ends_with('/') || path.contains(":memory:") {
-        let hint = "Write sqlite:///absolute/path.sqlite3, with three slashes; for a cache in memory use BACKEND \"memory\"";
+        let hint =
+            "Write sqlite:///absolute/path.sqlite3, with three slashes; for a cache in memory use BACKEND \"memory\"";
         return Err(Error::new(ErrorKind::Config, "DATABASE_URL of SQLite does not name a file").with_hint(hint));
     }
     let label = format!("sqlite://{path}");
@@ -83,7 +84,9 @@ fn file(rest: &str) -> Result<Address> {
 fn server(engine: Engine, scheme: &str, rest: &str) -> Result<Address> {
     let url = format!("{scheme}://{rest}");
     let parsed = Url::parse(&url).map_err(|_| {
-        wrong("DATABASE_URL cannot be read: / ? # @ in a user name or password must be percent-encoded, %2F %3F %23 %40")
+        wrong(
+            "DATABASE_URL cannot be read: / ? # @ in a user name or password must be percent-encoded, %2F %3F %23 %40",
+        )
     })?;
     // An '@' behind the authority belongs to a password that was not encoded.
     if parsed.path().contains('@') || parsed.fragment().is_some() {

@@ -21,12 +21,8 @@ pub(super) struct Statement<'a> {
 pub(super) trait Connection: Send {
     /// Runs a statement; calls `row` with the columns of each row, null as empty text. Returns the number of rows that it
     /// wrote or answered with.
-    fn run(
-        &mut self,
-        statement: &Statement<'_>,
-        limit: Duration,
-        row: &mut dyn FnMut(&[&str]),
-    ) -> Result<u64, Failure>;
+    fn run(&mut self, statement: &Statement<'_>, limit: Duration, row: &mut dyn FnMut(&[&str]))
+    -> Result<u64, Failure>;
 
     /// Runs statements that answer with nothing, all of them or none.
     fn run_together(&mut self, statements: &[Statement<'_>], limit: Duration) -> Result<(), Failure>;

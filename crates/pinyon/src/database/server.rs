@@ -206,9 +206,8 @@ fn judge_answer(said: &dyn sqlx::error::DatabaseError) -> Failure {
     match (number, &*code) {
         (1146, _) | (_, "42P01") => failure(ErrorKind::Server).with_cause(Cause::MissingTable),
         (1213 | 1205, _) | (_, "40P01" | "40001") => failure(ErrorKind::Server).with_cause(Cause::Deadlock),
-        (1044 | 1045 | 1698, _) | (_, "28P01" | "28000" | "42501") => {
-            failure(ErrorKind::Auth).with_hint("Check user name and password in DATABASE_URL, and what that user may do")
-        }
+        (1044 | 1045 | 1698, _) | (_, "28P01" | "28000" | "42501") => failure(ErrorKind::Auth)
+            .with_hint("Check user name and password in DATABASE_URL, and what that user may do"),
         (1049, _) | (_, "3D000") => {
             failure(ErrorKind::Config).with_hint("Create the database, or correct its name in DATABASE_URL")
         }

@@ -40,14 +40,14 @@ impl Sql {
             get: statement("SELECT {value} FROM {table} WHERE {is key} AND {expires} > {moment}"),
             has: statement("SELECT '1' FROM {table} WHERE {is key} AND {expires} > {moment}"),
             expires: statement("SELECT {seconds} FROM {table} WHERE {is key} AND {expires} > {moment}"),
-            set: statement(
-                "INSERT INTO {table} ({key}, {value}, {expires}) VALUES (?, ?, {moment}) {overwrite}",
-            ),
+            set: statement("INSERT INTO {table} ({key}, {value}, {expires}) VALUES (?, ?, {moment}) {overwrite}"),
             add: statement(match engine {
                 // MySQL has no condition on an overwrite: what has expired goes first.
                 Engine::MySql => "INSERT IGNORE INTO {table} ({key}, {value}, {expires}) VALUES (?, ?, {moment})",
-                _ => "INSERT INTO {table} ({key}, {value}, {expires}) VALUES (?, ?, {moment}) {overwrite} \
-                     WHERE {table}.{expires} <= {moment}",
+                _ => {
+                    "INSERT INTO {table} ({key}, {value}, {expires}) VALUES (?, ?, {moment}) {overwrite} \
+                     WHERE {table}.{expires} <= {moment}"
+                }
             }),
             remove_expired_key: statement("DELETE FROM {table} WHERE {is key} AND {expires} <= {moment}"),
             touch: statement("UPDATE {table} SET {expires} = {moment} WHERE {is key} AND {expires} > {moment}"),
@@ -106,7 +106,8 @@ impl Sql {
     /// Answers with key and value of those that are there. On MySQL they may be keys that are the same to its collation.
     pub(super) fn get_many<'a>(&self, keys: &[&'a str], now: &'a str) -> Statement<'a> {
         let list = marks(keys.len());
-        let sql = format!("SELECT {{key}}, {{value}} FROM {{table}} WHERE {{key}} IN ({list}) AND {{expires}} > {{moment}}");
+        let sql =
+            format!("SELECT {{key}}, {{value}} FROM {{table}} WHERE {{key}} IN ({list}) AND {{expires}} > {{moment}}");
         let parameters = keys.iter().copied().chain([now]).map(Cow::Borrowed).collect();
         once(&self.write(&sql), parameters, true)
     }
@@ -147,7 +148,16 @@ impl Sql {
         once(&self.write("DELETE FROM {table}"), Vec::new(), false)
     }
 
-    /// Fails if the table is not there.
+    /// Answers with a row if the table is there. Fails, or answers with none, if not: PostgreSQL would log a failure.
+    pub(super) fn exists(&self) -> Statement<'_> {
+        if self.engine == Engine::Postgres {
+            let sql = number(self.engine, "SELECT '1' WHERE to_regclass(?) IS NOT NULL");
+            return once(&sql, vec![self.table.as_str().into()], true);
+        }
+        once(&self.write("SELECT MAX({key}) FROM {table}"), Vec::new(), true)
+    }
+
+    /// Reads a row, if there is one.
     pub(super) fn look(&self) -> Statement<'static> {
         once(&self.write("SELECT {key} FROM {table} LIMIT 1"), Vec::new(), true)
     }
@@ -278,8 +288,11 @@ fn quote(engine: Engine, table: &str) -> Result<(String, String)> {
         Some(last) if !parts.iter().any(is_wrong) => {
             Ok((format!("{mark}{inner}{mark}"), format!("{mark}{last}_expires{mark}")))
         }
-        _ => Err(Error::new(ErrorKind::Config, format!("LOCATION '{}' cannot be the name of a table", table.escape_debug()))
-            .with_hint("Use letters, digits and underscores")),
+        _ => Err(Error::new(
+            ErrorKind::Config,
+            format!("LOCATION '{}' cannot be the name of a table", table.escape_debug()),
+        )
+        .with_hint("Use letters, digits and underscores")),
     }
 }
 
@@ -310,10 +323,7 @@ mod tests {
         let name = |table| Sql::new(Engine::Postgres, table).map(|sql| (sql.table, sql.index));
         assert_eq!(name("cache").unwrap(), ("\"cache\"".to_owned(), "\"cache_expires\"".to_owned()));
         assert_eq!(name("\"cache\"").unwrap().0, "\"cache\"");
-        assert_eq!(
-            name("shop\".\"cache").unwrap(),
-            ("\"shop\".\"cache\"".to_owned(), "\"cache_expires\"".to_owned())
-        );
+        assert_eq!(name("shop\".\"cache").unwrap(), ("\"shop\".\"cache\"".to_owned(), "\"cache_expires\"".to_owned()));
         for table in ["", "a\"; DROP TABLE b; --", "\"", "a\".\"", "a\0b"] {
             assert_eq!(name(table).unwrap_err().kind(), ErrorKind::Config, "{table:?}");
         }

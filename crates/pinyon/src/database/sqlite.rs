@@ -121,7 +121,13 @@ fn judge(error: &SqliteError) -> Failure {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             failure(ErrorKind::Server, "the file is no sound SQLite database").fatal()
         }
-        Some(ErrorCode::DiskFull) => failure(ErrorKind::Server, "there is no room left").with_hint("Free some disk space"),
+        Some(ErrorCode::DiskFull) => {
+            failure(ErrorKind::Server, "there is no room left").with_hint("Free some disk space")
+        }
+        // An error of the statement, and not of the file.
+        Some(ErrorCode::Unknown | ErrorCode::ConstraintViolation | ErrorCode::TooBig) => {
+            failure(ErrorKind::Server, "SQLite refused the statement")
+        }
         _ => failure(ErrorKind::Server, "SQLite failed").fatal(),
     }
 }

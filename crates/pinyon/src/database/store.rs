@@ -104,7 +104,8 @@ impl DatabaseStore {
     /// # Errors
     /// Connection errors, and those of the database: a user who may not make tables, a disk that is full.
     pub fn create_table(&self) -> Result<bool> {
-        let own = self.makes_table || self.pool.address().engine == Engine::Sqlite && !self.pool.address().path.exists();
+        let own =
+            self.makes_table || self.pool.address().engine == Engine::Sqlite && !self.pool.address().path.exists();
         let mut lease = self.pool.take(true, own).map_err(|failure| self.explain(failure))?;
         let made = self.create_on(&mut *lease.connection).map_err(|failure| self.explain(failure))?;
         self.pool.put(lease);
@@ -117,18 +118,23 @@ impl DatabaseStore {
     }
 
     fn create_on(&self, connection: &mut dyn Connection) -> Result<bool, Failure> {
-        match connection.run(&self.sql.look(), PATIENCE, &mut |_| {}) {
-            Err(failure) if failure.cause == Cause::MissingTable => {}
-            other => return other.map(|_| false),
+        if self.exists_on(connection)? {
+            return Ok(false);
         }
         let statements = self.sql.create().map(|sql| once(&sql, Vec::new(), false));
         match connection.run_together(&statements, PATIENCE) {
             Ok(()) => Ok(true),
-            // Another process was faster.
-            Err(failure) => match connection.run(&self.sql.look(), PATIENCE, &mut |_| {}) {
-                Ok(_) => Ok(false),
-                Err(_) => Err(failure),
-            },
+            // Another process may have been faster.
+            Err(failure) if !failure.broken && self.exists_on(connection)? => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn exists_on(&self, connection: &mut dyn Connection) -> Result<bool, Failure> {
+        match connection.run(&self.sql.exists(), PATIENCE, &mut |_| {}) {
+            Ok(rows) => Ok(rows > 0),
+            Err(failure) if failure.cause == Cause::MissingTable => Ok(false),
+            Err(failure) => Err(failure),
         }
     }
 
@@ -137,7 +143,8 @@ impl DatabaseStore {
     fn with<T>(&self, again: Again, mut work: impl FnMut(&mut dyn Connection) -> Result<T, Failure>) -> Result<T> {
         let (mut deadlocks, mut made, mut reconnected) = (0, false, false);
         loop {
-            let mut lease = self.pool.take(again == Again::No, self.makes_table).map_err(|failure| self.explain(failure))?;
+            let mut lease =
+                self.pool.take(again == Again::No, self.makes_table).map_err(|failure| self.explain(failure))?;
             let failure = match work(&mut *lease.connection) {
                 Ok(value) => {
                     self.pool.put(lease);
@@ -256,7 +263,9 @@ impl Store for DatabaseStore {
             return Ok(());
         }
         let reason = if key.chars().count() > KEY_LENGTH {
-            format!("the key has more than {KEY_LENGTH} characters with its prefix and version, which is the width of the column")
+            format!(
+                "the key has more than {KEY_LENGTH} characters with its prefix and version, which is the width of the column"
+            )
         } else if key.contains('\0') {
             "the key has a zero character, which the database does not take".to_owned()
         } else {
@@ -327,7 +336,8 @@ impl Store for DatabaseStore {
             }
         }
         let seconds = DEFAULT_OPERATION_TIMEOUT.as_secs();
-        let failure = Failure::new(ErrorKind::Timeout, format!("others changed the value all the time for {seconds} s"));
+        let failure =
+            Failure::new(ErrorKind::Timeout, format!("others changed the value all the time for {seconds} s"));
         Err(self.explain(failure))
     }
 
@@ -473,7 +483,8 @@ mod tests {
         let rows: Vec<(&str, String)> = (0..1201).map(|_| ("key", "v".to_owned())).collect();
         let sizes: Vec<usize> = portions(&rows).iter().map(|rows| rows.len()).collect();
         assert_eq!(sizes, [500, 500, 201]);
-        let large: Vec<(&str, String)> = [1, 3 << 20, 3 << 20, 9 << 20, 1].map(|size| ("key", "v".repeat(size))).to_vec();
+        let large: Vec<(&str, String)> =
+            [1, 3 << 20, 3 << 20, 9 << 20, 1].map(|size| ("key", "v".repeat(size))).to_vec();
         let sizes: Vec<usize> = portions(&large).iter().map(|rows| rows.len()).collect();
         assert_eq!(sizes, [2, 1, 1, 1]);
     }

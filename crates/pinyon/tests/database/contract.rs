@@ -42,8 +42,7 @@ pub(crate) fn take(store: &dyn Store, key: &str) -> Option<Vec<u8>> {
 /// The suite, with integers as digits, which is what they are in JSON.
 pub(crate) fn keeps_the_contract(database: &Database) {
     store(database, "contract");
-    let settings =
-        DatabaseSettings { serializer: SerializerKind::Json, ..settings(&database.url(), "contract") };
+    let settings = DatabaseSettings { serializer: SerializerKind::Json, ..settings(&database.url(), "contract") };
     let capabilities = Capabilities { integers: IntegerRange::Unbounded, ..Capabilities::default() };
     let mut report = conformance::run(&|| Box::new(DatabaseStore::new(&settings).unwrap()), &capabilities);
     // The column has 255 characters, and no zero; see the next test.
@@ -130,7 +129,11 @@ pub(crate) fn a_check_says_version_and_rows(database: &Database, product: &str) 
     let store = store(database, "checked");
     store.set("key", item(b"value"), LONG).unwrap();
     let [report] = &store.check()[..] else { panic!("one database") };
-    assert!(report.server.ends_with(&format!("127.0.0.1:{}/shop, table 'checked'", database.port())), "{}", report.server);
+    assert!(
+        report.server.ends_with(&format!("127.0.0.1:{}/shop, table 'checked'", database.port())),
+        "{}",
+        report.server
+    );
     let info = report.result.as_ref().unwrap();
     let number = info.version.strip_prefix(product).unwrap_or_else(|| panic!("{}", info.version)).trim();
     assert!(number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && !number.is_empty(), "{}", info.version);

@@ -82,7 +82,8 @@ impl Database {
     /// Runs SQL past any client of ours; the answer a line a row, columns separated by `|` or tabs.
     pub fn ask(&self, sql: &str) -> String {
         let output = self.client("shop").args(["-c", sql]).output();
-        let output = output.unwrap_or_else(|error| panic!("the client of {:?} cannot be started: {error}", self.product));
+        let output =
+            output.unwrap_or_else(|error| panic!("the client of {:?} cannot be started: {error}", self.product));
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
     }
@@ -168,7 +169,7 @@ impl Database {
                 let mut command = self.command("mariadbd");
                 command.args(["--no-defaults", "--bind-address", HOST, "--port", &port, "--skip-name-resolve"]);
                 command.args(["--datadir", &self.text("data"), "--socket", &self.text("socket")]);
-                command.args(["--pid-file", &self.text("pid"), "--innodb-flush-log-at-trx-commit=0"]);
+                command.args(["--pid-file", &self.text("pid"), "--innodb-flush-log-at-trx-commit=2"]);
                 if rustix::process::getuid().is_root() {
                     command.args(["--user", "root"]);
                 }
@@ -195,9 +196,10 @@ impl Database {
     fn answers(&self) -> bool {
         match self.product {
             // The last line of this file is the state of the server that owns the directory.
-            Product::Postgres => {
-                read_to_string(&self.path("data/postmaster.pid")).lines().nth(7).is_some_and(|line| line.trim() == "ready")
-            }
+            Product::Postgres => read_to_string(&self.path("data/postmaster.pid"))
+                .lines()
+                .nth(7)
+                .is_some_and(|line| line.trim() == "ready"),
             // The socket is in a directory of its own.
             Product::MariaDb => {
                 self.client("mysql").args(["-c", "SELECT 1"]).output().is_ok_and(|output| output.status.success())
