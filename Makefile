@@ -49,7 +49,7 @@ servers:
 
 test-rust: servers
 	cargo test -p pinyon -p pinyon-cli
-	cargo test -p pinyon --features postgres,mysql --lib --test database database
+	cargo test -p pinyon --features postgres,mysql --lib --test database
 
 test-python: wheel-test servers
 	cd python/tests && ../../$(TEST)/bin/python -m pytest -q

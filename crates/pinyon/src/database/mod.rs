@@ -30,6 +30,7 @@ mod address;
 mod connection;
 mod cull;
 mod pool;
+mod row;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod server;
 mod sql;

@@ -6,6 +6,8 @@
 use super::connection::{Cause, Connection, Failure, Statement};
 use crate::error::ErrorKind;
 use crate::settings::DEFAULT_CONNECT_TIMEOUT;
+#[cfg(feature = "mysql")]
+use sqlx::mysql::MySqlDatabaseError;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Row};
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -199,7 +201,7 @@ fn judge_answer(said: &dyn sqlx::error::DatabaseError) -> Failure {
     let code = said.code().unwrap_or_default();
     // MySQL's own number says more than its SQLSTATE, PostgreSQL has the latter only.
     #[cfg(feature = "mysql")]
-    let number = said.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map_or(0, |error| error.number());
+    let number = said.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
     #[cfg(not(feature = "mysql"))]
     let number = 0_u16;
     let failure = |kind| Failure::new(kind, said.message());

@@ -265,10 +265,13 @@ fn number(engine: Engine, text: &str) -> String {
     if engine != Engine::Postgres {
         return text.to_owned();
     }
-    let mut parts = text.split('?');
-    let mut numbered = parts.next().unwrap_or_default().to_owned();
-    for (index, part) in parts.enumerate() {
-        numbered.push_str(&format!("${}{part}", index + 1));
+    let mut numbered = String::with_capacity(text.len() + 8);
+    for (index, part) in text.split('?').enumerate() {
+        if index > 0 {
+            numbered.push('$');
+            numbered.push_str(&index.to_string());
+        }
+        numbered.push_str(part);
     }
     numbered
 }

@@ -4,29 +4,21 @@ use super::address::{Address, Engine};
 use super::connection::{Cause, Connection, Failure, Statement};
 use super::cull::Culling;
 use super::pool::Pool;
+use super::row::{self, decode, expires, now_in_seconds};
 use super::sql::{Sql, once};
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{DEFAULT_OPERATION_TIMEOUT, DatabaseSettings, SerializerKind};
 use crate::store::{Integer, Item, ServerInfo, ServerReport, Store};
 use crate::timeout::{Expiry, Ttl};
 use crate::value::counter;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-/// 9999-12-31 23:59:59, Python's `datetime.max` without its microseconds: never.
-const NEVER: u64 = 253_402_300_799;
-/// An expiry in the year 9999 or later means never: a site in another time zone may have written a few hours less.
-const NEVER_FROM: u64 = 253_370_764_800;
 /// What is not part of a request may take so long: `clear`, counting for a check, making a table.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The most keys in one statement: SQLite takes 32,766 parameters, the others 65,535.
 const KEYS: usize = 30_000;
-/// The most rows in one statement, at three parameters a row, and the most bytes: MySQL takes packets of 16 MB.
-const ROWS: usize = 500;
-const BYTES: usize = 4 << 20;
 /// How often a statement that lost a deadlock is tried again.
 const DEADLOCKS: usize = 10;
 /// The most characters of a key: the width of the column.
@@ -287,7 +279,7 @@ impl Store for DatabaseStore {
             return Ok(true);
         };
         self.cull(1, &now);
-        self.run(Again::Yes, &self.sql.set(key, &BASE64.encode(item.bytes), &expires))?;
+        self.run(Again::Yes, &self.sql.set(key, &row::encode(item.bytes), &expires))?;
         Ok(true)
     }
 
@@ -295,7 +287,7 @@ impl Store for DatabaseStore {
         let now = now_in_seconds();
         let Some(expires) = expires(expiry) else { return Ok(!self.has(key)?) };
         self.cull(1, &now);
-        let value = BASE64.encode(item.bytes);
+        let value = row::encode(item.bytes);
         let statements = self.sql.add(key, &value, &expires, &now);
         self.with(Again::No, |connection| {
             let mut written = 0;
@@ -331,7 +323,7 @@ impl Store for DatabaseStore {
             let now = now_in_seconds();
             let Some(old) = self.text(key, &now)? else { return Ok(None) };
             let (bytes, sum) = counter::add(self.serializer, &decode(&old), delta)?;
-            if self.run(Again::No, &self.sql.swap(key, &old, &BASE64.encode(bytes), &now))? > 0 {
+            if self.run(Again::No, &self.sql.swap(key, &old, &row::encode(&bytes), &now))? > 0 {
                 return Ok(Some(sum));
             }
         }
@@ -380,9 +372,9 @@ impl Store for DatabaseStore {
             return Ok(Vec::new());
         }
         self.cull(last.len(), &now_in_seconds());
-        let rows: Vec<(&str, String)> = last.into_iter().map(|(key, item)| (key, BASE64.encode(item.bytes))).collect();
+        let rows: Vec<(&str, String)> = last.into_iter().map(|(key, item)| (key, row::encode(item.bytes))).collect();
         let statements: Vec<Statement<'_>> =
-            portions(&rows).into_iter().map(|rows| self.sql.set_many(rows, &expires)).collect();
+            row::portions(&rows).into_iter().map(|rows| self.sql.set_many(rows, &expires)).collect();
         self.with(Again::Yes, |connection| match &statements[..] {
             [one] => connection.run(one, DEFAULT_OPERATION_TIMEOUT, &mut |_| {}).map(drop),
             several => connection.run_together(several, DEFAULT_OPERATION_TIMEOUT),
@@ -404,14 +396,10 @@ impl Store for DatabaseStore {
     }
 
     fn ttl(&self, key: &str) -> Result<Ttl> {
-        let now = since_epoch();
-        let statement_now = now.as_secs().to_string();
-        let expires = self.ask(&self.sql.expires(key, &statement_now), DEFAULT_OPERATION_TIMEOUT)?;
-        Ok(match expires.and_then(|seconds| seconds.parse().ok()) {
-            None => Ttl::Missing,
-            Some(NEVER_FROM..) => Ttl::Never,
-            Some(seconds) => Ttl::Left(Duration::from_secs(seconds).saturating_sub(now)),
-        })
+        let now = row::since_epoch();
+        let second = now.as_secs().to_string();
+        let expires = self.ask(&self.sql.expires(key, &second), DEFAULT_OPERATION_TIMEOUT)?;
+        Ok(row::ttl(expires.as_deref(), now))
     }
 
     fn check(&self) -> Vec<ServerReport> {
@@ -432,75 +420,4 @@ fn first(
 
 fn count(connection: &mut dyn Connection, sql: &Sql, limit: Duration) -> Result<i64, Failure> {
     Ok(first(connection, &sql.count(), limit)?.and_then(|text| text.parse().ok()).unwrap_or(0))
-}
-
-/// The bytes of a value. Text that is no base64 is handed on as no bytes at all, which no serializer reads: a broken value.
-fn decode(text: &str) -> Vec<u8> {
-    BASE64.decode(text).unwrap_or_default()
-}
-
-fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-/// Now in whole seconds, as Django compares: an entry is there while it expires in a later second.
-fn now_in_seconds() -> String {
-    since_epoch().as_secs().to_string()
-}
-
-/// The second in which the entry expires, rounded down as in Django; none if it is expired already.
-fn expires(expiry: Expiry) -> Option<String> {
-    let second = match expiry {
-        Expiry::Now => return None,
-        Expiry::Never => NEVER,
-        Expiry::In(time) => since_epoch().saturating_add(time).as_secs().min(NEVER),
-    };
-    Some(second.to_string())
-}
-
-/// Rows in portions of a size that every database takes in one statement.
-fn portions<'r, 'k>(rows: &'r [(&'k str, String)]) -> Vec<&'r [(&'k str, String)]> {
-    let mut portions = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (index, (key, value)) in rows.iter().enumerate() {
-        let size = key.len() + value.len();
-        if index > start && (index - start == ROWS || bytes + size > BYTES) {
-            portions.push(&rows[start..index]);
-            (start, bytes) = (index, 0);
-        }
-        bytes += size;
-    }
-    portions.push(&rows[start..]);
-    portions
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn portions_are_bounded_in_rows_and_bytes_and_keep_every_row() {
-        let rows: Vec<(&str, String)> = (0..1201).map(|_| ("key", "v".to_owned())).collect();
-        let sizes: Vec<usize> = portions(&rows).iter().map(|rows| rows.len()).collect();
-        assert_eq!(sizes, [500, 500, 201]);
-        let large: Vec<(&str, String)> =
-            [1, 3 << 20, 3 << 20, 9 << 20, 1].map(|size| ("key", "v".repeat(size))).to_vec();
-        let sizes: Vec<usize> = portions(&large).iter().map(|rows| rows.len()).collect();
-        assert_eq!(sizes, [2, 1, 1, 1]);
-    }
-
-    #[test]
-    fn an_expiry_is_a_second_and_the_year_9999_at_most() {
-        assert_eq!(expires(Expiry::Now), None);
-        assert_eq!(expires(Expiry::Never).as_deref(), Some("253402300799"));
-        assert_eq!(expires(Expiry::In(Duration::MAX)).as_deref(), Some("253402300799"));
-    }
-
-    #[test]
-    fn text_that_is_no_base64_is_no_value() {
-        assert_eq!(decode("gAVLKi4="), b"\x80\x05K*.");
-        for text in ["gAVLKi4", "gAV LKi4=", "N.", "é", "_-=="] {
-            assert_eq!(decode(text), b"", "{text}");
-        }
-    }
 }
