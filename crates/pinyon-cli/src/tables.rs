@@ -15,9 +15,9 @@ pub(crate) fn create(settings: &Settings, alias: Option<&str>, only_sql: bool) -
         if only_sql {
             said.push_str(&store.create_table_sql());
         } else if store.create_table().map_err(explain)? {
-            said.push_str(&format!("Cache table '{}' created.\n", database.table));
+            said.extend(["Cache table '", &database.table, "' created.\n"]);
         } else {
-            said.push_str(&format!("Cache table '{}' already exists.\n", database.table));
+            said.extend(["Cache table '", &database.table, "' already exists.\n"]);
         }
     }
     Ok(said)

@@ -41,6 +41,7 @@ pub(super) struct Failure {
 
 /// What the store treats in a way of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(any(feature = "postgres", feature = "mysql")), allow(dead_code, reason = "a file knows neither"))]
 pub(super) enum Cause {
     /// The table is not there.
     MissingTable,

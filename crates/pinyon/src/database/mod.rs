@@ -25,6 +25,10 @@
 //! # Fork
 //! A child opens connections of its own and leaves its parent's alone. SQLite itself must not be used on both sides of a
 //! fork, though: a program that forks opens the cache afterwards.
+#![cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
+    allow(dead_code, unused_imports, reason = "without any database only the error is left that says so")
+)]
 
 mod address;
 mod connection;
