@@ -28,6 +28,8 @@
 //! - [`Caches`] reads the dictionary from TOML, JSON or a URL; [`Cache`] is one of them; [`Cache::blocking`] has the methods.
 //! - [`settings`]: every key and option, with its meaning and default.
 //! - [`memory::Memory`] holds values of any Rust type, without serializing them.
+//! - [`database`]: Django's cache table on SQLite (feature `sqlite`, on by default), PostgreSQL (`postgres`) and MySQL or MariaDB
+//!   (`mysql`). `database+sqlite:///path` is a whole cache that needs no server.
 //! - [`Store`] is the byte-level contract behind every cache; with the feature `conformance` its test cases are there for a
 //!   store of your own.
 //! - [`Error`] answers questions: `is_timeout()`, `is_retryable()`, `is_ambiguous()`, `is_config()`.

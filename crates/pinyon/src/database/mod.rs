@@ -12,7 +12,8 @@
 //! `expires` is in whole seconds; the fraction is dropped, so that an entry may expire up to a second early, as in Django. An
 //! entry that never expires says 9999-12-31 23:59:59. PostgreSQL keeps a moment. SQLite and MySQL keep a date and time without
 //! a zone, which Django writes in UTC if `USE_TZ` is on (Django's default) and in local time if not: **what is here is
-//! UTC**. A site with `USE_TZ = False` and another zone than UTC shares its table with Rust on PostgreSQL only.
+//! UTC**. A site with `USE_TZ = False`, or a TIME_ZONE in its DATABASES, and another zone than UTC shares its table with Rust on
+//! PostgreSQL only.
 //!
 //! Keys have up to 255 characters and no zero character on PostgreSQL and MySQL; a longer one is refused with
 //! [`crate::ErrorKind::Key`]. On MySQL the collation of the database decides whether `a` and `A` may both be there: if not, the

@@ -108,3 +108,64 @@ fn open(address: &Address, own: bool) -> Result<Box<dyn Connection>, Failure> {
         }
     }
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::super::connection::Statement;
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Counts how often it was closed.
+    struct Counted(Arc<AtomicUsize>);
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Connection for Counted {
+        fn run(&mut self, _: &Statement<'_>, _: Duration, _: &mut dyn FnMut(&[&str])) -> Result<u64, Failure> {
+            Ok(0)
+        }
+
+        fn run_together(&mut self, _: &[Statement<'_>], _: Duration) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn is_alive(&mut self, _: Duration) -> bool {
+            true
+        }
+    }
+
+    fn pool_with(count: usize) -> (Pool, Arc<AtomicUsize>) {
+        // Nobody can make a file there: to open a connection fails.
+        let pool = Pool::new(Address::read("sqlite:///dev/null/none").unwrap());
+        let closed = Arc::new(AtomicUsize::new(0));
+        for _ in 0..count {
+            pool.put(Lease { connection: Box::new(Counted(closed.clone())), is_used: true });
+        }
+        (pool, closed)
+    }
+
+    #[test]
+    fn a_child_leaves_the_connections_of_its_parent_alone() {
+        let (pool, closed) = pool_with(2);
+        pool.idle.lock().unwrap().process = process::id().wrapping_add(1);
+        assert!(pool.take(false, false).is_err(), "a connection of the parent was taken");
+        drop(pool);
+        assert_eq!(closed.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn connections_are_used_again_and_few_are_kept() {
+        let (pool, closed) = pool_with(MAX_IDLE + 3);
+        assert_eq!(closed.load(Ordering::Relaxed), 3);
+        let lease = pool.take(true, false).ok().unwrap();
+        assert!(lease.is_used);
+        pool.put(lease);
+        pool.close_idle();
+        assert_eq!(closed.load(Ordering::Relaxed), MAX_IDLE + 3);
+    }
+}
