@@ -32,7 +32,9 @@ test-fast:
 check: $(TEST)/installed
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps -p pinyon --features conformance
+	cargo clippy --quiet -p pinyon --all-targets --features postgres,mysql -- -D warnings
+	cargo clippy --quiet -p pinyon --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps -p pinyon --features conformance,postgres,mysql
 	$(TEST)/bin/ruff format --check --quiet python examples
 	$(TEST)/bin/ruff check --quiet python examples
 	$(TEST)/bin/mypy --no-error-summary
@@ -47,6 +49,7 @@ servers:
 
 test-rust: servers
 	cargo test -p pinyon -p pinyon-cli
+	cargo test -p pinyon --features postgres,mysql --lib --test database
 
 test-python: wheel-test servers
 	cd python/tests && ../../$(TEST)/bin/python -m pytest -q

@@ -8,7 +8,7 @@ use pinyon::{Timeout, Version};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Look into and look after the caches of a CACHES dictionary: memory, Redis and Memcached.
+/// Look into and look after the caches of a CACHES dictionary: memory, Redis, Memcached, files and databases.
 #[derive(Parser)]
 #[command(name = "pinyon", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub(crate) struct Arguments {
@@ -42,7 +42,8 @@ pub(crate) struct Source {
     /// The CACHES dictionary: a site's settings.py, or a .toml or .json file [env: PINYON_SETTINGS]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) settings: Option<PathBuf>,
-    /// One cache, `default`, as a URL: redis://host:6379/0, memcached://h1:11211,h2:11211, … [env: CACHE_URL]
+    /// One cache, `default`, as a URL: redis://host:6379/0, memcached://h1:11211,h2:11211,
+    /// database+sqlite:///path, … [env: CACHE_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) url: Option<String>,
 }
@@ -153,6 +154,21 @@ Example:
         key: String,
         #[command(flatten)]
         target: Target,
+    },
+    /// Make the table of a cache in a database, as Django's createcachetable does
+    #[command(after_help = "\
+Without --alias: the tables of all caches in databases. A table that is there already stays as it is.
+
+Examples:
+  pinyon create-table --settings caches.toml
+  pinyon create-table --alias pages --sql --settings caches.toml")]
+    CreateTable {
+        /// The alias of the cache
+        #[arg(long, short)]
+        alias: Option<String>,
+        /// Print the SQL and make nothing
+        #[arg(long)]
+        sql: bool,
     },
     /// Remove EVERY key of the store behind an alias, those of other applications too
     #[command(after_help = "\

@@ -17,7 +17,9 @@ pub(crate) fn run(command: &Command, mut settings: Settings) -> Result<String, F
     }
     let caches = Caches::from(settings);
     match command {
-        Command::Check { .. } => Err(Failure::usage("check is not a command on keys", "Run it by itself")),
+        Command::Check { .. } | Command::CreateTable { .. } => {
+            Err(Failure::usage("this is not a command on keys", "Run it by itself"))
+        }
         Command::Get { key, target } => {
             let value = open(&caches, target)?.blocking().show(key)?;
             value.ok_or_else(|| no_such_key(&caches, target, key))

@@ -13,6 +13,7 @@ mod masking;
 mod output;
 mod report;
 mod source;
+mod tables;
 mod value;
 
 use args::{Arguments, Command};
@@ -46,6 +47,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     for note in &settings.notes {
         output::note(&note.to_string());
+    }
+    if let Command::CreateTable { alias, sql } = &arguments.command {
+        output::print(&tables::create(&settings, alias.as_deref(), *sql)?);
+        return Ok(ExitCode::SUCCESS);
     }
     let said = commands::run(&arguments.command, settings)?;
     output::print(&format!("{said}\n"));

@@ -13,11 +13,23 @@ const MEMORY: &str = "memory://";
 #[test]
 fn help_and_version_say_what_the_program_is() {
     let help = pinyon(["--help"]).said();
-    for word in ["check", "get", "set", "delete", "incr", "touch", "ttl", "clear", "Examples:", "PINYON_SETTINGS"] {
+    for word in [
+        "check",
+        "get",
+        "set",
+        "delete",
+        "incr",
+        "touch",
+        "ttl",
+        "clear",
+        "create-table",
+        "Examples:",
+        "PINYON_SETTINGS",
+    ] {
         assert!(help.contains(word), "{word} is missing in\n{help}");
     }
     assert_eq!(pinyon(["--version"]).said(), format!("pinyon {}\n", env!("CARGO_PKG_VERSION")));
-    for name in ["check", "get", "set", "delete", "incr", "touch", "ttl", "clear"] {
+    for name in ["check", "get", "set", "delete", "incr", "touch", "ttl", "clear", "create-table"] {
         assert!(pinyon([name, "--help"]).said().contains("Example"), "{name}");
     }
 }

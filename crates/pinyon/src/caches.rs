@@ -1,13 +1,15 @@
 //! All caches of a dictionary, by alias.
 
 use crate::cache::Cache;
+use crate::database::DatabaseStore;
+use crate::dummy::DummyStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::FileStore;
 use crate::key::{KeyFunction, KeyMaker, Version};
 use crate::memcached::MemcachedStore;
 use crate::memory::MemoryStore;
 use crate::redis::RedisStore;
-use crate::settings::{BackendSettings, CacheSettings, Note, Settings};
+use crate::settings::{BackendSettings, CacheSettings, Note, OnBadValue, SerializerKind, Settings};
 use crate::store::Store;
 use crate::value::{Codec, Layout};
 use std::collections::HashMap;
@@ -222,7 +224,12 @@ fn open(entry: &Entry) -> Result<Cache> {
         BackendSettings::File(file) => {
             (FileStore::shared(file)?, Layout::Serialized, file.serializer, file.on_bad_value)
         }
-        BackendSettings::Database(_) | BackendSettings::Dummy => todo!(),
+        BackendSettings::Database(database) => {
+            (DatabaseStore::shared(database)?, Layout::Serialized, database.serializer, database.on_bad_value)
+        }
+        BackendSettings::Dummy => {
+            (Arc::new(DummyStore), Layout::Serialized, SerializerKind::default(), OnBadValue::default())
+        }
     };
     let codec = Codec { serializer, layout };
     Ok(Cache::with_bad_values(&settings.alias, store, codec, keys, settings.timeout, on_bad_value))

@@ -29,6 +29,8 @@
 //! - [`settings`]: every key and option, with its meaning and default.
 //! - [`django`]: the keys under which Django caches pages and template fragments, so that a Rust program can drop them.
 //! - [`memory::Memory`] holds values of any Rust type, without serializing them.
+//! - [`database`]: Django's cache table on SQLite (feature `sqlite`, on by default), PostgreSQL (`postgres`) and MySQL or MariaDB
+//!   (`mysql`). `database+sqlite:///path` is a whole cache that needs no server.
 //! - [`Store`] is the byte-level contract behind every cache; with the feature `conformance` its test cases are there for a
 //!   store of your own.
 //! - [`Error`] answers questions: `is_timeout()`, `is_retryable()`, `is_ambiguous()`, `is_config()`.
@@ -38,7 +40,9 @@ mod cache;
 mod caches;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod database;
 pub mod django;
+pub mod dummy;
 pub mod error;
 pub mod file;
 pub mod key;

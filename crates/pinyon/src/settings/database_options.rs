@@ -5,7 +5,9 @@ use super::limits::{self, Limits};
 use super::model::{DatabaseSettings, OnBadValue, SerializerKind};
 use super::node::{Entry, Span};
 
-const NAMES: &[&str] = &["DATABASE_URL", "MAX_ENTRIES", "CULL_FREQUENCY", "SERIALIZER", "ON_BAD_VALUE"];
+/// The options of the database backend.
+pub(super) const NAMES: &[&str] =
+    &["DATABASE_URL", "CREATE_TABLE", "MAX_ENTRIES", "CULL_FREQUENCY", "SERIALIZER", "ON_BAD_VALUE"];
 
 /// What the dictionary says about a cache in a database. `lower` are `max_entries` and `cull_frequency` beside OPTIONS;
 /// `place` is where the cache stands, for a LOCATION that is missing.
@@ -24,11 +26,12 @@ pub(super) fn read(
     let section = Section { name: "OPTIONS", owner: "the database backend", names: NAMES };
     refuse_doubles(problems, section, options);
     let (mut serializer, mut on_bad_value) = (SerializerKind::default(), OnBadValue::default());
-    let (mut limits, mut url) = (Limits::default(), None);
+    let (mut limits, mut url, mut create_table) = (Limits::default(), None, false);
     for entry in options {
         let field = Field::option(section, entry);
         match entry.key.as_str() {
             "DATABASE_URL" => set(&mut url, field.text(problems).map(Some)),
+            "CREATE_TABLE" => set(&mut create_table, field.flag(problems)),
             "SERIALIZER" => set(&mut serializer, field.serializer(problems)),
             "ON_BAD_VALUE" => set(&mut on_bad_value, field.on_bad_value(problems)),
             "MAX_BYTES" => field.unknown(problems, "MAX_BYTES", section),
@@ -38,5 +41,6 @@ pub(super) fn read(
     }
     limits::read_lower(lower, &mut limits, problems);
     let Limits { max_entries, cull_frequency, .. } = limits;
-    DatabaseSettings { table: table.unwrap_or_default(), url, max_entries, cull_frequency, serializer, on_bad_value }
+    let table = table.unwrap_or_default();
+    DatabaseSettings { table, url, create_table, max_entries, cull_frequency, serializer, on_bad_value }
 }

@@ -155,6 +155,9 @@ pub struct DatabaseSettings {
     pub table: String,
     /// OPTIONS DATABASE_URL, for the Rust face: `sqlite:///path`, `postgres://…`, `mysql://…`. Django uses its own connection.
     pub url: Option<String>,
+    /// OPTIONS CREATE_TABLE, for the Rust face: the table, and an SQLite file for it, is made when it is missing. Default false;
+    /// true for a cache that is given as `database+sqlite:///path`.
+    pub create_table: bool,
     /// OPTIONS MAX_ENTRIES; default 300.
     pub max_entries: i64,
     /// OPTIONS CULL_FREQUENCY; default 3: a full cache loses one entry in three. 0: it loses them all.
@@ -163,6 +166,20 @@ pub struct DatabaseSettings {
     pub serializer: SerializerKind,
     /// OPTIONS ON_BAD_VALUE.
     pub on_bad_value: OnBadValue,
+}
+
+impl Default for DatabaseSettings {
+    fn default() -> Self {
+        Self {
+            table: String::new(),
+            url: None,
+            create_table: false,
+            max_entries: 300,
+            cull_frequency: 3,
+            serializer: SerializerKind::default(),
+            on_bad_value: OnBadValue::default(),
+        }
+    }
 }
 
 /// Without the URL, which may hold a password.

@@ -1,11 +1,15 @@
 //! One cache as a URL.
 
+use super::database_options;
 use super::location::{decode, memcached_servers};
 use super::node::{Entry, Node, Value};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The keys of a cache that a query may give, in any case; everything else in it is an option.
 const KEYS: [&str; 4] = ["TIMEOUT", "KEY_PREFIX", "VERSION", "KEY_FUNCTION"];
+
+/// The table of a `database+…` URL that names none.
+const DEFAULT_TABLE: &str = "pinyon_cache";
 
 /// Reads a URL into the table of one cache.
 ///
@@ -41,12 +45,55 @@ pub(super) fn read(url: &str) -> Result<Node> {
             let query = if left.is_empty() { String::new() } else { format!("?{}", left.join("&")) };
             ("redis", Node::list([Node::from(format!("{scheme}://{address}{query}"))]))
         }
-        _ => return Err(wrong("the scheme of the URL is not known")),
+        "file" => ("file", Node::from(path(address)?)),
+        "dummy" if address.is_empty() => ("dummy", Node::from("")),
+        "dummy" => return Err(wrong("nothing may follow dummy://")),
+        scheme => match scheme.strip_prefix("database+") {
+            Some(engine) => {
+                let (table, database) = database(engine, address, &left)?;
+                options = database;
+                ("database", table)
+            }
+            None => return Err(wrong("the scheme of the URL is not known")),
+        },
     };
     cache.push(Entry::new("BACKEND", backend));
     cache.push(Entry::new("LOCATION", location));
     cache.push(Entry::new("OPTIONS", Value::Table(options)));
     Ok(Node::new(Value::Table(cache)))
+}
+
+/// The directory of `file:///path`.
+fn path(address: &str) -> Result<String> {
+    let path = decode(address).map_err(|reason| wrong(&reason))?;
+    if path.starts_with('/') { Ok(path) } else { Err(wrong("a directory needs three slashes, file:///path")) }
+}
+
+/// The table and the options of `database+engine://address?query`. What is no option of the cache belongs to the database.
+fn database(engine: &str, address: &str, query: &[&str]) -> Result<(Node, Vec<Entry>)> {
+    let is_file = match engine {
+        "sqlite" => true,
+        "postgres" | "postgresql" | "mysql" | "mariadb" => false,
+        _ => return Err(wrong("the database of the URL is not known: sqlite, postgres or mysql")),
+    };
+    let (mut table, mut options, mut rest) = (DEFAULT_TABLE.to_owned(), Vec::new(), Vec::new());
+    for part in query {
+        let Some((name, value)) = ::url::form_urlencoded::parse(part.as_bytes()).next() else { continue };
+        if name.eq_ignore_ascii_case("table") {
+            table = value.into_owned();
+        } else if is_file || database_options::NAMES.contains(&name.as_ref()) {
+            options.push(Entry::new(name, value.as_ref()));
+        } else {
+            rest.push(*part);
+        }
+    }
+    let query = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
+    options.push(Entry::new("DATABASE_URL", format!("{engine}://{address}{query}")));
+    // A file is the cache's own; on a server it is the administrator who makes tables.
+    if is_file && !options.iter().any(|entry| entry.key == "CREATE_TABLE") {
+        options.push(Entry::new("CREATE_TABLE", true));
+    }
+    Ok((Node::from(table), options))
 }
 
 /// A version of digits is a number, as it would be in a dictionary.
@@ -59,6 +106,8 @@ fn key_value(key: &str, value: &str) -> Node {
 
 fn wrong(reason: &str) -> Error {
     Error::new(ErrorKind::Config, reason).with_hint(
-        "Write memory://name, redis://host:6379/0, rediss://host, unix:///path.sock or memcached://host1:11211,host2.",
+        "Write memory://name, redis://host:6379/0, rediss://host, unix:///path.sock, memcached://host1:11211,host2, \
+         file:///directory, database+sqlite:///path, database+postgres://user:password@host/database, database+mysql://… or \
+         dummy://.",
     )
 }

@@ -10,6 +10,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod databases;
 pub mod fake;
 
 use self::certificates::Certificates;

@@ -1,5 +1,6 @@
 //! The rules of the dictionary, through its readers.
 
+mod database;
 mod keys;
 mod memcached;
 mod readers;
