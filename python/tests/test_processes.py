@@ -48,6 +48,10 @@ def mix(cache, who, rounds):
 
 
 def test_sixteen_threads_on_one_alias(name, cache):
+    if FACE == "incumbent" and name == "database":
+        pytest.skip(
+            "Django's reads before it writes, which SQLite refuses at once if another writes; the write is lost"
+        )
     cache.set("total", 0)
     assert all(in_threads(THREADS, lambda number: mix(caches["default"], number, 100)))
     assert cache.get("total") == THREADS * 100
