@@ -179,7 +179,7 @@ pub fn vary_header_names(vary: &str, use_i18n: bool) -> Vec<String> {
     let mut names: Vec<String> = vary
         .split(',')
         .map(|name| name.trim().to_uppercase().replace('-', "_"))
-        .filter(|name| !name.is_empty() && !(use_i18n && name == "ACCEPT_LANGUAGE"))
+        .filter(|name| !name.is_empty() && (!use_i18n || name != "ACCEPT_LANGUAGE"))
         .map(|name| format!("HTTP_{name}"))
         .collect();
     names.sort();

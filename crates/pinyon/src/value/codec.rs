@@ -104,7 +104,6 @@ impl Codec {
                 };
                 Ok(Encoded { bytes, flags })
             }
-            Layout::Serialized => Ok(Encoded { bytes: self.serialize(value)?, flags: 0 }),
         }
     }
 
@@ -130,7 +129,6 @@ impl Codec {
                 let bytes = unpack(item)?;
                 self.decode_flagged(&bytes, item.flags)
             }
-            Layout::Serialized => deserialize(self.serializer, item.bytes),
         }
     }
 
@@ -145,7 +143,6 @@ impl Codec {
                 Ok(bytes) => (bytes, meaning(item.flags)),
                 Err(_) => (Cow::Borrowed(item.bytes), Meaning::Unknown),
             },
-            Layout::Serialized => (Cow::Borrowed(item.bytes), Meaning::Serialized(self.serializer)),
         };
         show::show(&bytes, meaning, self.serializer)
     }

@@ -87,7 +87,7 @@ pub(super) fn resolve(path: &str) -> Option<String> {
     loop {
         if let Ok(real) = std::fs::canonicalize(&present) {
             missing.reverse();
-            return Some(normal(&format!("{}/{}", real.to_str()?, missing.join("/"))));
+            return Some(normal(&format!("{}/{}", real.to_str()?.trim_end_matches('/'), missing.join("/"))));
         }
         let trimmed = present.trim_end_matches('/').to_owned();
         missing.push(basename(&trimmed));

@@ -164,7 +164,7 @@ fn a_file_is_read_by_its_extension() {
     assert!(Settings::from_path(write("a.toml", STEP_1)).is_ok());
     assert!(Settings::from_path(write("a.JSON", r#"{"default": {"BACKEND": "memory"}}"#)).is_ok());
     let other = Settings::from_path(write("a.yaml", "")).unwrap_err().to_string();
-    assert!(other.contains("a.yaml are in no known format. Name the file .toml or .json."), "{other}");
+    assert!(other.contains("a.yaml are in no known format. Name the file .toml, .json or .py."), "{other}");
     let missing = Settings::from_path(folder.path().join("none.toml")).unwrap_err();
     assert!(missing.is_config() && missing.to_string().contains("none.toml cannot be read"), "{missing}");
 }
