@@ -40,7 +40,7 @@ fn aliases(statements: &str) -> (Vec<String>, String) {
     match Settings::from_python(statements, "/site/settings.py") {
         Ok(settings) => (
             settings.caches.iter().map(|cache| cache.alias.clone()).collect(),
-            settings.notes.iter().map(|note| format!("{note}\n")).collect(),
+            settings.notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         ),
         Err(error) => (Vec::new(), error.to_string()),
     }
@@ -295,7 +295,7 @@ fn a_text_that_is_nested_without_end_is_an_error() {
         format!("CACHES = {}1", "lambda a, b: ".repeat(deep)),
         format!("CACHES = {}1", "1 if 1 else ".repeat(deep)),
         format!("CACHES = {}1{}", "f'{".repeat(deep), "}'".repeat(deep)),
-        (0..3_000).map(|depth| format!("{}if 1:\n", " ".repeat(depth))).collect(),
+        (0..3_000).map(|depth| format!("{}if 1:\n", " ".repeat(depth))).collect::<Vec<_>>().concat(),
     ] {
         assert!(Settings::from_python(&text, "settings.py").unwrap_err().is_config());
     }
@@ -312,7 +312,8 @@ fn a_text_that_is_nested_without_end_is_an_error() {
 #[test]
 fn an_ordinary_depth_is_no_problem() {
     let nested = format!("X = {}'a'{}", "[".repeat(20), "]".repeat(20));
-    let long: String = (0..500).map(|index| format!("    'key{index}': ('a' + 'b', not {index}),\n")).collect();
+    let lines: Vec<String> = (0..500).map(|index| format!("    'key{index}': ('a' + 'b', not {index}),\n")).collect();
+    let long = lines.concat();
     assert_eq!(
         aliases(&format!("{nested}\nY = {{\n{long}}}\nCACHES = {{'default': {{'BACKEND': 'memory'}}}}")).0,
         ["default"]
