@@ -33,14 +33,14 @@ check: $(TEST)/installed
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps -p pinyon --features conformance
-	$(TEST)/bin/ruff format --check --quiet python examples
-	$(TEST)/bin/ruff check --quiet python examples
+	$(TEST)/bin/ruff format --check --quiet python examples bench
+	$(TEST)/bin/ruff check --quiet python examples bench
 	$(TEST)/bin/mypy --no-error-summary
 
 format: $(TEST)/installed
 	cargo fmt --all
-	$(TEST)/bin/ruff check --quiet --fix python examples
-	$(TEST)/bin/ruff format --quiet python examples
+	$(TEST)/bin/ruff check --quiet --fix python examples bench
+	$(TEST)/bin/ruff format --quiet python examples bench
 
 servers:
 	tools/install-servers
