@@ -35,14 +35,14 @@ check: $(TEST)/installed
 	cargo clippy --quiet -p pinyon --all-targets --features postgres,mysql -- -D warnings
 	cargo clippy --quiet -p pinyon --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps -p pinyon --features conformance,postgres,mysql
-	$(TEST)/bin/ruff format --check --quiet python examples
-	$(TEST)/bin/ruff check --quiet python examples
+	$(TEST)/bin/ruff format --check --quiet python examples bench
+	$(TEST)/bin/ruff check --quiet python examples bench
 	$(TEST)/bin/mypy --no-error-summary
 
 format: $(TEST)/installed
 	cargo fmt --all
-	$(TEST)/bin/ruff check --quiet --fix python examples
-	$(TEST)/bin/ruff format --quiet python examples
+	$(TEST)/bin/ruff check --quiet --fix python examples bench
+	$(TEST)/bin/ruff format --quiet python examples bench
 
 servers:
 	tools/install-servers

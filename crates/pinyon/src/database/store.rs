@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{DEFAULT_OPERATION_TIMEOUT, DatabaseSettings, SerializerKind};
 use crate::store::{Integer, Item, ServerInfo, ServerReport, Store};
 use crate::timeout::{Expiry, Ttl};
-use crate::value::counter;
+use crate::value::stored_integer;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -322,7 +322,12 @@ impl Store for DatabaseStore {
         while start.elapsed() < DEFAULT_OPERATION_TIMEOUT {
             let now = now_in_seconds();
             let Some(old) = self.text(key, &now)? else { return Ok(None) };
-            let (bytes, sum) = counter::add(self.serializer, &decode(&old), delta)?;
+            let number = stored_integer::read(self.serializer, &decode(&old)).ok_or_else(|| {
+                Error::new(ErrorKind::NotAnInteger, "the value stored under this key is not an integer")
+                    .with_hint("Only an integer can be incremented; set the key to one first")
+            })?;
+            let sum = number + delta;
+            let bytes = stored_integer::write(self.serializer, &sum)?;
             if self.run(Again::No, &self.sql.swap(key, &old, &row::encode(&bytes), &now))? > 0 {
                 return Ok(Some(sum));
             }

@@ -85,7 +85,8 @@ impl Directory {
 
     /// The bytes that a file has; none if there is no such file.
     pub(super) fn size(&self, file_name: &str) -> Option<u64> {
-        fs::symlink_metadata(self.path(file_name)).ok().map(|metadata| metadata.len())
+        let metadata = fs::symlink_metadata(self.path(file_name)).ok()?;
+        metadata.is_file().then_some(metadata.len())
     }
 
     /// Writes a temporary file in the directory, which is made if it is not there. It is removed when it is dropped.
@@ -105,9 +106,14 @@ impl Directory {
         written.map_err(|error| self.failed("write", "a temporary file", error))
     }
 
-    /// Puts a temporary file in the place of an entry's.
-    pub(super) fn put(&self, temporary: NamedTempFile, file_name: &str) -> Result<()> {
-        match temporary.persist(self.path(file_name)) {
+    /// Puts a temporary file in the place of an entry's, which is there if `replaces`.
+    pub(super) fn put(&self, temporary: NamedTempFile, file_name: &str, replaces: bool) -> Result<()> {
+        let path = self.path(file_name);
+        if replaces && exchange(temporary.path(), &path) {
+            // What is removed with the temporary file is the old entry.
+            return Ok(());
+        }
+        match temporary.persist(path) {
             Ok(_) => Ok(()),
             // The temporary file is removed with the error.
             Err(error) => Err(self.failed("write", file_name, error.error)),
@@ -127,9 +133,10 @@ impl Directory {
         if let Ok(Some(_held)) = self.try_lock(Lock::of(file_name))
             && let Ok(Some(head)) = self.head(file_name)
             && head.is_expired(unix_now())
+            && let size = self.size(file_name).unwrap_or(0)
             && let Ok(true) = self.remove(file_name)
         {
-            self.files.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            self.note_removed(size);
         }
     }
 
@@ -172,6 +179,19 @@ impl Directory {
             .with_hint(hint)
             .with_source(error)
     }
+}
+
+/// Swaps two files; true if that was possible. A rename over an old file makes ext4 write the new one to the disk at once,
+/// which takes milliseconds; swapping them and removing the old one does not.
+#[cfg(target_os = "linux")]
+fn exchange(one: &Path, other: &Path) -> bool {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_one: &Path, _other: &Path) -> bool {
+    false
 }
 
 /// None in the place of the error that there is no such file.

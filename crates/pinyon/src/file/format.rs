@@ -82,9 +82,14 @@ pub(super) struct Value {
 
 /// Unpacks what follows the head. None if that is no whole zlib stream, or one of an absurd size.
 pub(super) fn read_value(compressed: &[u8]) -> Option<Value> {
+    unpack(compressed, MAX_UNPACKED)
+}
+
+/// As [`read_value`]; none for more than `most` bytes.
+pub(super) fn unpack(compressed: &[u8], most: u64) -> Option<Value> {
     let mut decoder = ZlibDecoder::new(compressed);
     let mut bytes = Vec::with_capacity(compressed.len().saturating_mul(3));
-    (&mut decoder).take(MAX_UNPACKED + 1).read_to_end(&mut bytes).ok()?;
-    let whole = bytes.len() as u64 <= MAX_UNPACKED;
+    (&mut decoder).take(most + 1).read_to_end(&mut bytes).ok()?;
+    let whole = bytes.len() as u64 <= most;
     whole.then_some(Value { bytes, compressed: usize::try_from(decoder.total_in()).ok()? })
 }

@@ -152,7 +152,7 @@ impl FileStore {
     /// Puts what was written in the place of an entry; by one who holds its lock.
     fn replace(&self, name: &str, temporary: NamedTempFile, content: &[u8]) -> Result<()> {
         let replaced = self.directory.size(name);
-        self.directory.put(temporary, name)?;
+        self.directory.put(temporary, name, replaced.is_some())?;
         self.directory.note_written(content.len() as u64, replaced);
         Ok(())
     }

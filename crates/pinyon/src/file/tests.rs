@@ -7,6 +7,7 @@ use crate::memory::Deadline;
 use crate::settings::{FileSettings, OnBadValue, SerializerKind};
 use crate::store::{Integer, Item, Store};
 use crate::timeout::{Expiry, Ttl};
+use proptest::prelude::*;
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -133,6 +134,29 @@ fn a_broken_file_is_an_item_without_bytes() {
     }
     store.set(":1:foo", item(BAR), MINUTE).unwrap();
     assert_eq!(store.fetch(":1:foo").unwrap().as_deref(), Some(BAR));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_an_entry_or_broken(bytes in proptest::collection::vec(any::<u8>(), 0..200), head in any::<bool>()) {
+        let bytes = if head { [FOO, &bytes].concat() } else { bytes };
+        match Head::read(&bytes) {
+            Head::Entry { value_at, .. } => {
+                prop_assert!(value_at <= bytes.len());
+                if let Some(value) = format::read_value(&bytes[value_at..]) {
+                    prop_assert!(value.compressed <= bytes.len() - value_at);
+                }
+            }
+            Head::Broken => prop_assert!(!head),
+        }
+    }
+}
+
+#[test]
+fn a_value_that_unpacks_to_too_much_is_none_and_is_not_unpacked() {
+    let file = format::write(Deadline::Never, &vec![0; 100_000]);
+    assert_eq!(format::unpack(&file[4..], 100_000).unwrap().bytes.len(), 100_000);
+    assert!(format::unpack(&file[4..], 99_999).is_none());
 }
 
 #[test]

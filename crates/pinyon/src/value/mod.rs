@@ -3,7 +3,6 @@
 //! A [`Codec`] joins what a cache needs: the serializer of its settings, and the layout of its backend.
 
 pub mod codec;
-pub(crate) mod counter;
 pub mod integer;
 pub mod json;
 pub mod msgpack;

@@ -14,6 +14,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     integers: IntegerRange::Unsigned64,
     max_item_size: Some(1024 * 1024),
     flags: true,
+    serializer: None,
     memcached_keys: true,
 };
 

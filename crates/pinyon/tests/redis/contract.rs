@@ -12,8 +12,13 @@ use pinyon::timeout::Expiry;
 use std::thread;
 use std::time::Duration;
 
-const CAPABILITIES: Capabilities =
-    Capabilities { integers: IntegerRange::Unbounded, max_item_size: None, flags: false, memcached_keys: false };
+const CAPABILITIES: Capabilities = Capabilities {
+    integers: IntegerRange::Unbounded,
+    max_item_size: None,
+    flags: false,
+    serializer: None,
+    memcached_keys: false,
+};
 
 fn tls(certificates: &Certificates) -> TlsSettings {
     TlsSettings {
