@@ -51,11 +51,8 @@ fn sqlite_keeps_the_contract() {
     let (_directory, file) = place();
     for serializer in [SerializerKind::Pickle, SerializerKind::Json] {
         let settings = DatabaseSettings { serializer, ..settings(&file) };
-        let capabilities = Capabilities {
-            integers: IntegerRange::Unbounded,
-            serializer: Some(serializer),
-            ..Capabilities::default()
-        };
+        let capabilities =
+            Capabilities { integers: IntegerRange::Unbounded, serializer: Some(serializer), ..Capabilities::default() };
         conformance::run(&|| Box::new(DatabaseStore::new(&settings).unwrap()), &capabilities).assert_passed();
     }
 }

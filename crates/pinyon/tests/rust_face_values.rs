@@ -358,6 +358,7 @@ fn every_backend_has_the_serializer_of_its_settings() {
             BackendSettings::Memory(memory) => memory.serializer,
             BackendSettings::Redis(redis) => redis.serializer,
             BackendSettings::Memcached(memcached) => memcached.serializer,
+            other => panic!("{other:?} is none of these backends"),
         };
         assert_eq!(serializer, SerializerKind::Msgpack, "{alias}");
     }
