@@ -12,7 +12,7 @@ PYTHON61 := $(shell tools/find-python 3.12)
 
 help:
 	@echo "make demo       build, install into $(DEMO), measure and serve the example site (no server needed)"
-	@echo "make test       everything that CI runs (installs redis-server and memcached if they are missing)"
+	@echo "make test       everything that CI runs (installs the servers that are missing)"
 	@echo "make test-fast  the hermetic half of the tests: no server, seconds"
 	@echo "make check      formatting, lints and types; before every commit"
 	@echo "make format     formats everything"

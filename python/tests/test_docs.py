@@ -14,6 +14,8 @@ PAGES = {
     "memory": "memory_options.rs",
     "redis": "redis_options.rs",
     "memcached": "memcached_options.rs",
+    "file": "file_options.rs",
+    "database": "database_options.rs",
 }
 
 pytestmark = pytest.mark.pinyon_only
