@@ -3,7 +3,7 @@
 use crate::servers::databases::{Database, PASSWORD_IN_URL};
 use pinyon::conformance::{self, Capabilities, IntegerRange};
 use pinyon::database::DatabaseStore;
-use pinyon::settings::{DatabaseSettings, SerializerKind};
+use pinyon::settings::DatabaseSettings;
 use pinyon::store::{Integer, Item, Store};
 use pinyon::timeout::{Expiry, Ttl};
 use pinyon::{Caches, ErrorKind, Timeout};
