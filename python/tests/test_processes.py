@@ -199,7 +199,7 @@ def test_forking_while_other_threads_are_busy(forking):
 
 @pytest.mark.slow
 def test_gunicorn_with_preload(params, redis_server, memcached_server, tmp_path):
-    setting = {name: params(name) for name in ("memory", "redis", "memcached")}
+    setting = {name: params(name) for name in ("memory", "redis", "memcached", "file")}
     setting["default"] = setting["memory"]
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "--preload", "--workers", "2", "--threads", "4"]
