@@ -52,7 +52,9 @@ pub(crate) fn as_table(report: &Report) -> String {
     let width = terminal.map_or(TEXT_WIDTH, |width| usize::from(width.max(NARROWEST)).min(TEXT_WIDTH));
     for row in &report.rows {
         if let Err(error) = &row.result {
-            let title = format!("{} on {}", row.alias, row.server);
+            // Settings that lack something name no server yet.
+            let title =
+                if row.server.is_empty() { row.alias.clone() } else { format!("{} on {}", row.alias, row.server) };
             text.extend(["\n", &paint(&title, Style::new().bold(), colors), "\n"]);
             text.push_str(&wrap(error.message(), "  ", width));
             if let Some(hint) = error.hint() {

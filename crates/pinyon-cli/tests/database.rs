@@ -68,6 +68,9 @@ fn create_table_says_why_there_is_nothing_to_make() {
     let file = settings(folder.path(), "caches.toml", "[default]\nBACKEND = 'database'\nLOCATION = 'pages'");
     let complaint = pinyon(["create-table", "--settings", text(&file)]).failed(2);
     assert!(complaint.contains("cache 'default', create-table: OPTIONS has no DATABASE_URL"), "{complaint}");
+
+    let checked = pinyon(["check", "--settings", text(&file)]);
+    assert!(checked.stdout.contains("\ndefault\n  OPTIONS has no DATABASE_URL"), "{}", checked.stdout);
 }
 
 #[test]

@@ -43,7 +43,7 @@ CACHES["default"] = CACHES[os.environ.get("BOOKSHOP_CACHE", "default")]
 
 # --- The rest is Django as usual --------------------------------------------------------------------------------
 
-INSTALLED_APPS = ["django.contrib.humanize", "shop"]
+INSTALLED_APPS = ["django.contrib.humanize", "pinyon.django", "shop"]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
