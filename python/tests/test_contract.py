@@ -200,6 +200,21 @@ def test_async_methods_do_what_the_sync_ones_do(cache):
     asyncio.run(use())
 
 
+@pytest.mark.pinyon_only
+def test_a_new_version_keeps_the_timeout(cache):
+    cache.set("brief", "value", 40)
+    cache.set("lasting", None, None)
+    assert cache.incr_version("brief") == 2
+    assert cache.incr_version("lasting", 3) == 4
+    # Memcached and databases count whole seconds.
+    assert 37 <= cache.ttl("brief", version=2) <= 41
+    assert cache.ttl("lasting", version=4) is None
+    assert cache.get("lasting", "gone", version=4) is None
+    assert cache.decr_version("lasting", 3, version=4) == 1
+    with pytest.raises(ValueError, match="Key 'absent' not found"):
+        cache.incr_version("absent")
+
+
 def test_arguments_have_djangos_names_and_order(cache):
     cache.set(key="k", value=1, timeout=None, version=3)
     cache.set("l", 2, 60, 3)

@@ -68,6 +68,17 @@ class Backend(BaseCache):
             self._note_patched()
         super().__setattr__(name, value)
 
+    def incr_version(self, key: Any, delta: int = 1, version: Any = None) -> Any:
+        """As Django's, which gives the entry the default timeout: here it keeps the one that it has. Not atomic."""
+        if version is None:
+            version = self.version
+        value = self.get(key, self._missing_key, version=version)
+        if value is self._missing_key:
+            raise ValueError(f"Key '{key}' not found")
+        self.set(key, value, timeout=self.ttl(key, version), version=version + delta)
+        self.delete(key, version=version)
+        return version + delta
+
     def get_or_set(self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Any:
         """As Django's; and a value that cannot be read, which ``get`` takes for a miss but ``add`` does not, is replaced."""
         value = self.get(key, self._missing_key, version=version)
