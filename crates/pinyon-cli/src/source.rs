@@ -3,11 +3,9 @@
 use crate::args::Source;
 use crate::failure::Failure;
 use pinyon::Settings;
+use pinyon::key::DEFAULT_KEY_FUNCTION;
 use pinyon::settings::{CacheSettings, SETTINGS_VARIABLE, URL_VARIABLE};
 use std::env;
-
-/// Django's own key function: what Rust does anyway.
-const DEFAULT_KEY_FUNCTION: &str = "django.core.cache.backends.base.default_key_func";
 
 /// The KEY_FUNCTION of this cache, if it is Python code that only the site itself can run.
 pub(crate) fn python_key_function(cache: &CacheSettings) -> Option<&str> {

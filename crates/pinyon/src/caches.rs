@@ -5,7 +5,7 @@ use crate::database::DatabaseStore;
 use crate::dummy::DummyStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::FileStore;
-use crate::key::{KeyFunction, KeyMaker, Version};
+use crate::key::{DEFAULT_KEY_FUNCTION, KeyFunction, KeyMaker, Version};
 use crate::memcached::MemcachedStore;
 use crate::memory::MemoryStore;
 use crate::redis::RedisStore;
@@ -15,9 +15,6 @@ use crate::value::{Codec, Layout};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-
-/// Django's own key function, by its path: what is used anyway.
-const DEFAULT_KEY_FUNCTION: &str = "django.core.cache.backends.base.default_key_func";
 
 /// The caches of a `CACHES` dictionary. Making it connects to nothing; a cache connects with its first operation.
 ///

@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// The longest made key that Memcached takes: Django counts characters here, Memcached bytes.
 pub const MAX_KEY_LENGTH: usize = 250;
 
+/// The path of Django's own key function, as KEY_FUNCTION names it: what [`KeyMaker`] does without a function.
+pub const DEFAULT_KEY_FUNCTION: &str = "django.core.cache.backends.base.default_key_func";
+
 /// The version part of a key. Django allows anything that `str()` takes; `incr_version` needs a number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Version {
