@@ -10,10 +10,11 @@ use crate::errors::{improperly_configured, key_not_found, raise};
 use crate::local::{from_absolute, items, make_keys, seconds_left};
 use crate::report;
 use pinyon::file::FileStore;
-use pinyon::memcached::{self, MemcachedStore};
-use pinyon::redis::{self, RedisStore};
+use pinyon::memcached::{MemcachedStore, MetaProtocol};
+use pinyon::net::Lease;
+use pinyon::redis::{RedisStore, RespProtocol};
 use pinyon::settings::BackendSettings;
-use pinyon::{Error, Expiry, Integer, Item, Store, Timeout};
+use pinyon::{Error, Expiry, Integer, Item, ServerStore, Store, Timeout};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -44,15 +45,10 @@ enum Shared {
     File(Arc<FileStore>),
 }
 
-enum Fetched {
-    Redis(redis::Fetched),
-    Memcached(memcached::Fetched),
-    File(Option<Vec<u8>>),
-}
-
-enum FetchedMany {
-    Redis(redis::FetchedMany),
-    Memcached(memcached::FetchedMany),
+/// What a `get` or a `get_many` found.
+enum Found {
+    Redis(pinyon::Found<RedisStore, Lease<RespProtocol>>),
+    Memcached(pinyon::Found<MemcachedStore, Lease<MetaProtocol>>),
     File(Vec<(usize, Vec<u8>)>),
 }
 
@@ -73,19 +69,19 @@ impl Shared {
         }
     }
 
-    fn fetch(&self, key: &str) -> pinyon::Result<Fetched> {
+    fn fetch(&self, key: &str) -> pinyon::Result<Found> {
         match self {
-            Self::Redis(store) => store.fetch(key).map(Fetched::Redis),
-            Self::Memcached(store) => store.fetch(key).map(Fetched::Memcached),
-            Self::File(store) => store.fetch(key).map(Fetched::File),
+            Self::Redis(store) => store.fetch(key).map(Found::Redis),
+            Self::Memcached(store) => store.fetch(key).map(Found::Memcached),
+            Self::File(store) => Ok(Found::File(store.fetch(key)?.map(|bytes| (0, bytes)).into_iter().collect())),
         }
     }
 
-    fn fetch_many(&self, keys: &[&str]) -> pinyon::Result<FetchedMany> {
+    fn fetch_many(&self, keys: &[&str]) -> pinyon::Result<Found> {
         match self {
-            Self::Redis(store) => store.fetch_many(keys).map(FetchedMany::Redis),
-            Self::Memcached(store) => store.fetch_many(keys).map(FetchedMany::Memcached),
-            Self::File(store) => store.fetch_many(keys).map(FetchedMany::File),
+            Self::Redis(store) => store.fetch_many(keys).map(Found::Redis),
+            Self::Memcached(store) => store.fetch_many(keys).map(Found::Memcached),
+            Self::File(store) => store.fetch_many(keys).map(Found::File),
         }
     }
 
@@ -98,22 +94,20 @@ impl Shared {
     }
 }
 
-impl Fetched {
-    fn item(&self) -> Option<Item<'_>> {
+impl Found {
+    fn item<R>(&self, visit: impl FnOnce(Item<'_>) -> R) -> Option<R> {
         match self {
-            Self::Redis(fetched) => fetched.item(),
-            Self::Memcached(fetched) => fetched.item(),
-            Self::File(fetched) => fetched.as_deref().map(plain),
+            Self::Redis(found) => found.item(visit),
+            Self::Memcached(found) => found.item(visit),
+            Self::File(found) => found.first().map(|(_, bytes)| visit(plain(bytes))),
         }
     }
-}
 
-impl FetchedMany {
-    fn visit(&self, mut visit: impl FnMut(usize, Item<'_>)) {
+    fn visit(&self, visit: &mut dyn FnMut(usize, Item<'_>)) {
         match self {
-            Self::Redis(fetched) => fetched.visit(visit),
-            Self::Memcached(fetched) => fetched.visit(visit),
-            Self::File(fetched) => fetched.iter().for_each(|(index, bytes)| visit(*index, plain(bytes))),
+            Self::Redis(found) => found.visit(visit),
+            Self::Memcached(found) => found.visit(visit),
+            Self::File(found) => found.iter().for_each(|(index, bytes)| visit(*index, plain(bytes))),
         }
     }
 }
@@ -224,10 +218,7 @@ impl StoreCache {
         let text = made.text()?;
         let open = slf.get().open()?;
         let fetched = Self::run(slf, None, |store| store.fetch(text).map(Some))?;
-        let value = match fetched.as_ref().and_then(Fetched::item) {
-            Some(item) => open.decode(py, &made, item)?,
-            None => None,
-        };
+        let value = fetched.and_then(|found| found.item(|item| open.decode(py, &made, item))).transpose()?.flatten();
         open.counters().found(u64::from(value.is_some()), u64::from(value.is_none()));
         Ok(value.or(default).unwrap_or_else(|| py.None().into_bound(py)))
     }
@@ -330,7 +321,7 @@ impl StoreCache {
         let fetched = Self::run(slf, None, |store| store.fetch_many(&texts).map(Some))?;
         let mut outcome = Ok(());
         if let Some(fetched) = fetched {
-            fetched.visit(|index, item| {
+            fetched.visit(&mut |index, item| {
                 if outcome.is_ok() {
                     outcome = open.decode(py, &made[index], item).and_then(|value| match value {
                         Some(value) => found.set_item(&names[index], value),

@@ -6,6 +6,7 @@
 use crate::settings::Location;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -52,8 +53,10 @@ pub enum ErrorKind {
 }
 
 /// An error: its kind, what was being tried and where, a message, a hint, and the cause beneath it.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,
@@ -64,7 +67,7 @@ struct Inner {
     ambiguous: bool,
     location: Option<Location>,
     parts: Vec<Error>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -122,7 +125,7 @@ impl Error {
     /// Keeps the error beneath this one.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 

@@ -11,10 +11,10 @@ mod protocol;
 mod store;
 
 pub use placement::Rendezvous;
-pub use store::{Fetched, FetchedMany, MemcachedStore};
+pub use store::MemcachedStore;
 
 #[doc(hidden)]
-pub use protocol::{MetaParser, MetaReply, Status};
+pub use protocol::{MetaParser, MetaProtocol, MetaReply, Status};
 
 #[cfg(test)]
 mod protocol_tests;

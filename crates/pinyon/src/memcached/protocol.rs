@@ -78,9 +78,9 @@ impl<'a> MetaReply<'a> {
 }
 
 impl Parser for MetaParser {
-    fn advance(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+    fn advance(&mut self, bytes: &[u8], most: usize) -> Result<(), Malformed> {
         self.missing = 0;
-        while let Some(tail) = bytes.get(self.position..).filter(|tail| !tail.is_empty()) {
+        while let Some(tail) = bytes.get(self.position..).filter(|tail| !tail.is_empty() && self.marks.len() < most) {
             // Not after the line: what is not Memcached may never send one.
             if !tail.first().is_some_and(u8::is_ascii_uppercase) {
                 return Err(UNKNOWN_WORD);
@@ -182,7 +182,7 @@ fn length(digits: &[u8]) -> Result<usize, Malformed> {
 /// How a connection to a Memcached server is opened: by asking its version, because a server before 1.6 would take the
 /// value of an `ms` for commands.
 #[derive(Debug)]
-pub(super) struct MetaProtocol;
+pub struct MetaProtocol;
 
 impl Protocol for MetaProtocol {
     type Parser = MetaParser;

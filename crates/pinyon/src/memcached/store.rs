@@ -9,9 +9,10 @@ use super::placement::Rendezvous;
 use super::protocol::{MetaProtocol, MetaReply};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::check_memcached;
-use crate::net::{Endpoint, Health, Lease, Outgoing, Pool, exchange_many};
+use crate::net::{Answered, Driver, Endpoint, Health, Servers};
+use crate::server_store::{Found, ServerStore};
 use crate::settings::{Address, MemcachedSettings};
-use crate::store::{Integer, Item, ServerInfo, ServerReport, Store};
+use crate::store::{Integer, Item, ServerInfo, ServerReport};
 use crate::timeout::{Expiry, Ttl};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -20,16 +21,12 @@ use std::time::Instant;
 /// A Memcached cache of one server or several.
 #[derive(Debug)]
 pub struct MemcachedStore {
-    servers: Vec<Server>,
+    servers: Servers<MetaProtocol>,
+    /// Of each server.
+    health: Vec<Health>,
     placement: Rendezvous,
     key_prefix: String,
     ignore_exceptions: bool,
-}
-
-#[derive(Debug)]
-struct Server {
-    pool: Pool<MetaProtocol>,
-    health: Health,
 }
 
 /// Every store of this process, by its whole effective configuration: making a cache a second time opens no connection.
@@ -50,13 +47,12 @@ impl MemcachedStore {
                 timeout: settings.timeout,
                 max_connections: settings.max_connections,
             };
-            Server {
-                pool: Pool::new(endpoint, MetaProtocol),
-                health: Health::new(settings.retry_timeout, settings.dead_timeout),
-            }
+            (endpoint, MetaProtocol)
         });
+        let health = settings.servers.iter().map(|_| Health::new(settings.retry_timeout, settings.dead_timeout));
         Self {
-            servers: servers.collect(),
+            servers: Servers::new(servers),
+            health: health.collect(),
             placement: Rendezvous::new(&settings.servers),
             key_prefix: settings.key_prefix.clone(),
             ignore_exceptions: settings.ignore_exceptions,
@@ -74,70 +70,44 @@ impl MemcachedStore {
         store
     }
 
-    /// Number of open connections of this process to all servers of this cache.
-    pub fn open_connections(&self) -> usize {
-        self.servers.iter().map(|server| server.pool.open_connections()).sum()
-    }
-
-    /// A `get` whose value can be read where it arrived, for as long as the result lives.
-    ///
-    /// # Errors
-    /// Connection errors of a server that has been well so far, errors of the server, and [`ErrorKind::Key`].
-    pub fn fetch(&self, key: &str) -> Result<Fetched> {
-        let lease = self.ask(key, &Command::Get(key))?;
-        if let Some(lease) = &lease {
-            self.judge(lease, key, "get", |reply| command::value(reply, 0).map(drop))?;
-        }
-        Ok(Fetched { lease })
-    }
-
-    /// A `get_many`, as [`MemcachedStore::fetch`]: one round trip a server, all servers at the same time.
-    ///
-    /// # Errors
-    /// As [`MemcachedStore::fetch`]. The servers that are well have been asked all the same.
-    pub fn fetch_many(&self, keys: &[&str]) -> Result<FetchedMany> {
-        let groups = self.group(keys.iter().copied())?;
-        let answers =
-            self.ask_many("get_many", true, groups, |index| Command::Get(keys.get(index).copied().unwrap_or("")))?;
-        for answer in &answers {
-            answer.judge("get_many", |opaque, _, reply| command::value(reply, opaque).map(drop))?;
-        }
-        Ok(FetchedMany { groups: answers.into_iter().map(|answer| (answer.group, answer.lease)).collect() })
+    fn may_ask(&self, server: usize) -> bool {
+        self.health.get(server).is_some_and(Health::may_ask)
     }
 
     /// One command to the server of a key. None if that server is left alone.
-    fn ask(&self, key: &str, command: &Command<'_>) -> Result<Option<Lease<MetaProtocol>>> {
-        self.check_key(key)?;
-        match self.servers.get(self.placement.server(key)) {
-            Some(server) => self.ask_server(server, command),
-            None => Err(Error::new(ErrorKind::Config, "the cache has no server")),
-        }
-        .map_err(|error| error.with_operation(command.name()))
-    }
-
-    fn ask_server(&self, server: &Server, command: &Command<'_>) -> Result<Option<Lease<MetaProtocol>>> {
-        if !server.health.may_ask() {
+    async fn ask<D: Driver<MetaProtocol>>(
+        &self,
+        driver: &D,
+        key: &str,
+        command: &Command<'_>,
+    ) -> Result<Option<Answer<'_, D::Answer>>> {
+        self.allows_key(key)?;
+        let server = self.placement.server(key);
+        if !self.may_ask(server) {
             return Ok(None);
         }
         let start = Instant::now();
-        let outcome = server.pool.exchange(command.is_repeatable(), |out| {
+        let encode = |out: &mut Vec<u8>| {
             command.encode(&self.key_prefix, 0, out);
             1
-        });
-        self.note(server, outcome, start)
+        };
+        let outcome = driver.exchange(server, command.is_repeatable(), encode).await;
+        let outcome = self.note(server, outcome, start).map_err(|error| error.with_operation(command.name()))?;
+        Ok(outcome.map(|replies| Answer { replies, server: self.servers.label(server), operation: command.name() }))
     }
 
     /// Keeps the health of a server: the first failure is an error, the next ones are silence.
-    fn note<T>(&self, server: &Server, outcome: Result<T>, start: Instant) -> Result<Option<T>> {
+    fn note<T>(&self, server: usize, outcome: Result<T>, start: Instant) -> Result<Option<T>> {
+        let Some(health) = self.health.get(server) else { return outcome.map(Some) };
         match outcome {
-            Ok(lease) => {
-                server.health.succeeded();
-                Ok(Some(lease))
+            Ok(answer) => {
+                health.succeeded();
+                Ok(Some(answer))
             }
             Err(error) if error.is_connection() => {
-                let first = server.health.failed(start.elapsed());
+                let first = health.failed(start.elapsed());
                 if first {
-                    tracing::warn!(server = server.pool.endpoint().label, %error, "Memcached server failed; its keys are misses");
+                    tracing::warn!(server = self.servers.label(server), %error, "Memcached server failed; its keys are misses");
                 }
                 if first && !self.ignore_exceptions { Err(error) } else { Ok(None) }
             }
@@ -147,9 +117,9 @@ impl MemcachedStore {
 
     /// The indexes of the keys that each server has.
     fn group<'a>(&self, keys: impl Iterator<Item = &'a str>) -> Result<Vec<Vec<usize>>> {
-        let mut groups = vec![Vec::new(); self.servers.len()];
+        let mut groups = vec![Vec::new(); self.servers.all().len()];
         for (index, key) in keys.enumerate() {
-            self.check_key(key)?;
+            self.allows_key(key)?;
             if let Some(group) = groups.get_mut(self.placement.server(key)) {
                 group.push(index);
             }
@@ -159,41 +129,40 @@ impl MemcachedStore {
 
     /// One request a server with a command for each of its keys, whose indexes `groups` has. The answers of servers that
     /// could not be asked are missing.
-    fn ask_many<'a>(
+    async fn ask_many<'a, D: Driver<MetaProtocol>>(
         &self,
+        driver: &D,
         operation: &'static str,
-        repeatable: bool,
         groups: Vec<Vec<usize>>,
         make: impl Fn(usize) -> Command<'a>,
-    ) -> Result<Vec<Answer<'_>>> {
-        let asked: Vec<(&Server, Vec<usize>)> = self
-            .servers
-            .iter()
-            .zip(groups)
-            .filter(|(server, group)| !group.is_empty() && server.health.may_ask())
+    ) -> Result<Vec<(Vec<usize>, Answer<'_, D::Answer>)>> {
+        let asked: Vec<(usize, Vec<usize>)> = groups
+            .into_iter()
+            .enumerate()
+            .filter(|(server, group)| !group.is_empty() && self.may_ask(*server))
             .collect();
-        let encoders: Vec<_> = asked
+        let make = &make;
+        let requests: Vec<_> = asked
             .iter()
-            .map(|(_, group)| {
-                |out: &mut Vec<u8>| {
+            .map(|(server, group)| {
+                let encode = move |out: &mut Vec<u8>| {
                     for (opaque, index) in group.iter().enumerate() {
                         make(*index).encode(&self.key_prefix, opaque, out);
                     }
                     group.len()
-                }
+                };
+                (*server, encode)
             })
             .collect();
-        let outgoing: Vec<Outgoing<'_, MetaProtocol>> =
-            asked.iter().zip(&encoders).map(|((server, _), encode)| Outgoing { pool: &server.pool, encode }).collect();
         let start = Instant::now();
-        let outcomes = if outgoing.is_empty() { Vec::new() } else { exchange_many(&outgoing, repeatable) };
-        drop(outgoing);
-        drop(encoders);
+        let outcomes = driver.exchange_many(requests, true).await;
         let mut answers = Vec::with_capacity(outcomes.len());
         let mut failure = None;
         for ((server, group), outcome) in asked.into_iter().zip(outcomes) {
             match self.note(server, outcome, start) {
-                Ok(Some(lease)) => answers.push(Answer { server: &server.pool.endpoint().label, group, lease }),
+                Ok(Some(replies)) => {
+                    answers.push((group, Answer { replies, server: self.servers.label(server), operation }));
+                }
                 Ok(None) => {}
                 Err(error) => failure = Some(error.with_operation(operation)),
             }
@@ -201,56 +170,46 @@ impl MemcachedStore {
         failure.map_or(Ok(answers), Err)
     }
 
-    fn judge<R>(
-        &self,
-        lease: &Lease<MetaProtocol>,
-        key: &str,
-        operation: &'static str,
-        judge: impl FnOnce(MetaReply<'_>) -> Result<R>,
-    ) -> Result<R> {
-        judge(first_reply(lease)?).map_err(|error| {
-            let server = self.servers.get(self.placement.server(key));
-            let label = server.map_or_else(String::new, |server| server.pool.endpoint().label.clone());
-            error.with_server(label).with_operation(operation)
-        })
-    }
-
     /// One command about one key; `otherwise` if its server is left alone.
-    fn one<R>(
+    async fn one<D: Driver<MetaProtocol>, R>(
         &self,
+        driver: &D,
         key: &str,
         command: &Command<'_>,
         otherwise: R,
         judge: impl FnOnce(MetaReply<'_>) -> Result<R>,
     ) -> Result<R> {
-        match self.ask(key, command)? {
-            Some(lease) => self.judge(&lease, key, command.name(), judge),
+        match self.ask(driver, key, command).await? {
+            Some(answer) => answer.judge(judge),
             None => Ok(otherwise),
         }
     }
 
     /// The server has refused an item: whatever the key had before must not stay.
-    fn drop_refused(&self, key: &str, size: usize) -> Result<()> {
+    async fn drop_refused<D: Driver<MetaProtocol>>(&self, driver: &D, key: &str, size: usize) -> Result<()> {
         tracing::warn!(key, size, "Memcached refused a value (larger than its item_size_max?); the key is removed");
-        self.one(key, &Command::Delete(key), false, command::found).map(drop)
+        self.one(driver, key, &Command::Delete(key), false, command::found).await.map(drop)
     }
 
-    fn info(server: &Server) -> Result<ServerInfo> {
-        let ask = |command: &Command<'_>| {
-            server.pool.exchange(true, |out| {
+    async fn info<D: Driver<MetaProtocol>>(&self, driver: &D, server: usize) -> Result<ServerInfo> {
+        let ask = async |command: Command<'_>| {
+            let encode = |out: &mut Vec<u8>| {
                 command.encode("", 0, out);
                 1
-            })
+            };
+            driver.exchange(server, true, encode).await
         };
-        ask(&Command::Version)?;
+        ask(Command::Version).await?;
         let start = Instant::now();
-        let lease = ask(&Command::Version)?;
+        let answer = ask(Command::Version).await?;
         let round_trip = start.elapsed();
-        let version = format!("Memcached {}", String::from_utf8_lossy(first_reply(&lease)?.rest));
-        drop(lease);
-        let lease = ask(&Command::Stats)?;
-        let (parser, bytes) = lease.replies();
-        server.health.succeeded();
+        let version = format!("Memcached {}", String::from_utf8_lossy(first_reply(&answer)?.rest));
+        drop(answer);
+        let answer = ask(Command::Stats).await?;
+        let (parser, bytes) = answer.replies();
+        if let Some(health) = self.health.get(server) {
+            health.succeeded();
+        }
         Ok(ServerInfo {
             round_trip,
             version,
@@ -261,76 +220,53 @@ impl MemcachedStore {
     }
 }
 
-/// The replies of one server to its part of an operation.
-struct Answer<'a> {
+/// The replies of one server to one request, with what an error about them has to say.
+struct Answer<'a, A> {
+    replies: A,
     server: &'a str,
-    /// The indexes of the keys that it was asked about.
-    group: Vec<usize>,
-    lease: Lease<MetaProtocol>,
+    operation: &'static str,
 }
 
-impl Answer<'_> {
+impl<A: Answered<MetaProtocol>> Answer<'_, A> {
+    /// Judges the reply to a single command.
+    fn judge<R>(&self, judge: impl FnOnce(MetaReply<'_>) -> Result<R>) -> Result<R> {
+        first_reply(&self.replies).and_then(judge).map_err(|error| self.explain(error))
+    }
+
     /// Judges every reply: its number within the request, the index of its key, and what it says.
-    fn judge(
+    fn judge_all(
         &self,
-        operation: &'static str,
+        group: &[usize],
         mut judge: impl FnMut(usize, usize, MetaReply<'_>) -> Result<()>,
     ) -> Result<()> {
-        let (parser, bytes) = self.lease.replies();
-        for ((number, index), reply) in self.group.iter().enumerate().zip(parser.iter(bytes)) {
-            judge(number, *index, reply).map_err(|error| error.with_server(self.server).with_operation(operation))?;
+        let (parser, bytes) = self.replies.replies();
+        for ((number, index), reply) in group.iter().enumerate().zip(parser.iter(bytes)) {
+            judge(number, *index, reply).map_err(|error| self.explain(error))?;
         }
         Ok(())
     }
+
+    fn explain(&self, error: Error) -> Error {
+        error.with_server(self.server).with_operation(self.operation)
+    }
 }
 
-fn first_reply(lease: &Lease<MetaProtocol>) -> Result<MetaReply<'_>> {
-    let (parser, bytes) = lease.replies();
+fn first_reply<A: Answered<MetaProtocol>>(answer: &A) -> Result<MetaReply<'_>> {
+    let (parser, bytes) = answer.replies();
     let first = parser.iter(bytes).next();
     first.ok_or_else(|| Error::new(ErrorKind::Protocol, "Memcached sent no answer"))
 }
 
-/// The answer to a `get`, in the read buffer of the connection, which is kept out of the pool for as long as this lives.
-#[derive(Debug)]
-pub struct Fetched {
-    lease: Option<Lease<MetaProtocol>>,
-}
+impl ServerStore for MemcachedStore {
+    type Protocol = MetaProtocol;
 
-impl Fetched {
-    /// The value with its flags, if there is one.
-    pub fn item(&self) -> Option<Item<'_>> {
-        let reply = first_reply(self.lease.as_ref()?).ok()?;
-        command::value(reply, 0).ok().flatten()
-    }
-}
+    const BACKEND: &'static str = "memcached";
 
-/// The answer to a `get_many`, as [`Fetched`].
-#[derive(Debug)]
-pub struct FetchedMany {
-    groups: Vec<(Vec<usize>, Lease<MetaProtocol>)>,
-}
-
-impl FetchedMany {
-    /// Calls `visit` with the index of the key and the item of every value found, server by server.
-    pub fn visit(&self, mut visit: impl FnMut(usize, Item<'_>)) {
-        for (group, lease) in &self.groups {
-            let (parser, bytes) = lease.replies();
-            for ((opaque, index), reply) in group.iter().enumerate().zip(parser.iter(bytes)) {
-                // Judged when it came: it cannot fail now.
-                if let Ok(Some(item)) = command::value(reply, opaque) {
-                    visit(*index, item);
-                }
-            }
-        }
-    }
-}
-
-impl Store for MemcachedStore {
-    fn backend(&self) -> &'static str {
-        "memcached"
+    fn servers(&self) -> &Servers<MetaProtocol> {
+        &self.servers
     }
 
-    fn check_key(&self, key: &str) -> Result<()> {
+    fn allows_key(&self, key: &str) -> Result<()> {
         if self.key_prefix.is_empty() {
             check_memcached(key)
         } else {
@@ -338,64 +274,105 @@ impl Store for MemcachedStore {
         }
     }
 
-    fn get(&self, key: &str, visit: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
-        let fetched = self.fetch(key)?;
-        Ok(fetched.item().map(visit).is_some())
+    fn items<A: Answered<MetaProtocol>>(answer: &A, visit: &mut dyn FnMut(usize, Item<'_>)) {
+        let (parser, bytes) = answer.replies();
+        for (opaque, reply) in parser.iter(bytes).enumerate() {
+            // Judged when it came: it cannot fail now.
+            if let Ok(Some(item)) = command::value(reply, opaque) {
+                visit(opaque, item);
+            }
+        }
     }
 
-    fn set(&self, key: &str, item: Item<'_>, expiry: Expiry) -> Result<bool> {
-        let stored = self.one(key, &Command::Set(key, item, expiry), Stored::No, command::stored)?;
+    async fn get_over<D: Driver<MetaProtocol>>(&self, driver: &D, key: &str) -> Result<Found<Self, D::Answer>> {
+        let answer = self.ask(driver, key, &Command::Get(key)).await?;
+        if let Some(answer) = &answer {
+            answer.judge(|reply| command::value(reply, 0).map(drop))?;
+        }
+        Ok(Found::one(answer.map(|answer| answer.replies)))
+    }
+
+    async fn get_many_over<D: Driver<MetaProtocol>>(
+        &self,
+        driver: &D,
+        keys: &[&str],
+    ) -> Result<Found<Self, D::Answer>> {
+        let groups = self.group(keys.iter().copied())?;
+        let make = |index: usize| Command::Get(keys.get(index).copied().unwrap_or(""));
+        let answers = self.ask_many(driver, "get_many", groups, make).await?;
+        for (group, answer) in &answers {
+            answer.judge_all(group, |opaque, _, reply| command::value(reply, opaque).map(drop))?;
+        }
+        Ok(Found::several(answers.into_iter().map(|(group, answer)| (group, answer.replies))))
+    }
+
+    async fn set_over<D: Driver<MetaProtocol>>(
+        &self,
+        driver: &D,
+        key: &str,
+        item: Item<'_>,
+        expiry: Expiry,
+    ) -> Result<bool> {
+        let stored = self.one(driver, key, &Command::Set(key, item, expiry), Stored::No, command::stored).await?;
         if stored == Stored::Refused {
-            self.drop_refused(key, item.bytes.len())?;
+            self.drop_refused(driver, key, item.bytes.len()).await?;
         }
         Ok(stored == Stored::Yes)
     }
 
-    fn add(&self, key: &str, item: Item<'_>, expiry: Expiry) -> Result<bool> {
-        let stored = self.one(key, &Command::Add(key, item, expiry), Stored::No, command::stored)?;
+    async fn add_over<D: Driver<MetaProtocol>>(
+        &self,
+        driver: &D,
+        key: &str,
+        item: Item<'_>,
+        expiry: Expiry,
+    ) -> Result<bool> {
+        let stored = self.one(driver, key, &Command::Add(key, item, expiry), Stored::No, command::stored).await?;
         if stored == Stored::Refused {
             tracing::warn!(key, size = item.bytes.len(), "Memcached refused a value (larger than its item_size_max?)");
         }
         Ok(stored == Stored::Yes)
     }
 
-    fn touch(&self, key: &str, expiry: Expiry) -> Result<bool> {
-        self.one(key, &Command::Touch(key, expiry), false, command::found)
+    async fn touch_over<D: Driver<MetaProtocol>>(&self, driver: &D, key: &str, expiry: Expiry) -> Result<bool> {
+        self.one(driver, key, &Command::Touch(key, expiry), false, command::found).await
     }
 
-    fn delete(&self, key: &str) -> Result<bool> {
-        self.one(key, &Command::Delete(key), false, command::found)
+    async fn delete_over<D: Driver<MetaProtocol>>(&self, driver: &D, key: &str) -> Result<bool> {
+        self.one(driver, key, &Command::Delete(key), false, command::found).await
     }
 
-    fn has(&self, key: &str) -> Result<bool> {
-        self.one(key, &Command::Has(key), false, command::found)
+    async fn has_over<D: Driver<MetaProtocol>>(&self, driver: &D, key: &str) -> Result<bool> {
+        self.one(driver, key, &Command::Has(key), false, command::found).await
     }
 
-    fn incr(&self, key: &str, delta: i64) -> Result<Option<Integer>> {
-        self.one(key, &Command::Incr(key, delta), None, |reply| match command::digits(reply)? {
+    async fn incr_over<D: Driver<MetaProtocol>>(&self, driver: &D, key: &str, delta: i64) -> Result<Option<Integer>> {
+        let sum = |reply: MetaReply<'_>| match command::digits(reply)? {
             None => Ok(None),
             Some(digits) => Integer::parse(digits).map(Some).ok_or_else(|| {
                 Error::new(ErrorKind::Protocol, "Memcached answered incr with something other than a number")
             }),
-        })
+        };
+        self.one(driver, key, &Command::Incr(key, delta), None, sum).await
     }
 
-    fn get_many(&self, keys: &[&str], visit: &mut dyn FnMut(usize, Item<'_>)) -> Result<()> {
-        self.fetch_many(keys)?.visit(visit);
-        Ok(())
-    }
-
-    fn set_many(&self, items: &[(&str, Item<'_>)], expiry: Expiry) -> Result<Vec<usize>> {
+    async fn set_many_over<D: Driver<MetaProtocol>>(
+        &self,
+        driver: &D,
+        items: &[(&str, Item<'_>)],
+        expiry: Expiry,
+    ) -> Result<Vec<usize>> {
         let groups = self.group(items.iter().map(|(key, _)| *key))?;
         let empty = ("", Item { bytes: &[], flags: 0 });
-        let answers = self.ask_many("set_many", true, groups, |index| {
+        let make = |index: usize| {
             let (key, item) = items.get(index).copied().unwrap_or(empty);
             Command::Set(key, item, expiry)
-        })?;
+        };
+        let answers = self.ask_many(driver, "set_many", groups, make).await?;
         let mut failed = vec![true; items.len()];
         let mut refused = Vec::new();
-        for answer in &answers {
-            answer.judge("set_many", |_, index, reply| {
+        for (group, answer) in &answers {
+            answer.judge_all(group, |_, index, reply| {
                 match command::stored(reply)? {
                     Stored::Refused => refused.push(index),
                     stored => failed[index] = stored != Stored::Yes,
@@ -405,24 +382,26 @@ impl Store for MemcachedStore {
         }
         drop(answers);
         for index in refused {
-            self.drop_refused(items[index].0, items[index].1.bytes.len())?;
+            self.drop_refused(driver, items[index].0, items[index].1.bytes.len()).await?;
         }
         Ok(failed.iter().enumerate().filter_map(|(index, failed)| failed.then_some(index)).collect())
     }
 
-    fn delete_many(&self, keys: &[&str]) -> Result<()> {
+    async fn delete_many_over<D: Driver<MetaProtocol>>(&self, driver: &D, keys: &[&str]) -> Result<()> {
         let groups = self.group(keys.iter().copied())?;
-        let answers = self
-            .ask_many("delete_many", true, groups, |index| Command::Delete(keys.get(index).copied().unwrap_or("")))?;
-        answers.iter().try_for_each(|answer| answer.judge("delete_many", |_, _, reply| command::found(reply).map(drop)))
+        let make = |index: usize| Command::Delete(keys.get(index).copied().unwrap_or(""));
+        let answers = self.ask_many(driver, "delete_many", groups, make).await?;
+        answers
+            .iter()
+            .try_for_each(|(group, answer)| answer.judge_all(group, |_, _, reply| command::found(reply).map(drop)))
     }
 
-    fn clear(&self) -> Result<()> {
-        let every_server = vec![vec![0]; self.servers.len()];
-        let answers = self.ask_many("clear", true, every_server, |_| Command::Clear)?;
-        answers.iter().try_for_each(|answer| answer.judge("clear", |_, _, reply| command::acknowledged(reply)))?;
-        if answers.len() < self.servers.len() && !self.ignore_exceptions {
-            let (cleared, all) = (answers.len(), self.servers.len());
+    async fn clear_over<D: Driver<MetaProtocol>>(&self, driver: &D) -> Result<()> {
+        let all = self.servers.all().len();
+        let answers = self.ask_many(driver, "clear", vec![vec![0]; all], |_| Command::Clear).await?;
+        answers.iter().try_for_each(|(_, answer)| answer.judge(command::acknowledged))?;
+        let cleared = answers.len();
+        if cleared < all && !self.ignore_exceptions {
             return Err(Error::new(
                 ErrorKind::Unreachable,
                 format!("only {cleared} of {all} Memcached servers could be asked to clear their entries"),
@@ -435,17 +414,16 @@ impl Store for MemcachedStore {
         Ok(())
     }
 
-    fn ttl(&self, key: &str) -> Result<Ttl> {
-        self.one(key, &Command::Ttl(key), Ttl::Missing, command::ttl)
+    async fn ttl_over<D: Driver<MetaProtocol>>(&self, driver: &D, key: &str) -> Result<Ttl> {
+        self.one(driver, key, &Command::Ttl(key), Ttl::Missing, command::ttl).await
     }
 
-    fn check(&self) -> Vec<ServerReport> {
-        self.servers
-            .iter()
-            .map(|server| ServerReport {
-                server: server.pool.endpoint().label.clone(),
-                result: Self::info(server).map_err(|error| error.with_operation("check")),
-            })
-            .collect()
+    async fn check_over<D: Driver<MetaProtocol>>(&self, driver: &D) -> Vec<ServerReport> {
+        let mut reports = Vec::new();
+        for (index, server) in self.servers.all().iter().enumerate() {
+            let result = self.info(driver, index).await.map_err(|error| error.with_operation("check"));
+            reports.push(ServerReport { server: server.label().to_owned(), result });
+        }
+        reports
     }
 }

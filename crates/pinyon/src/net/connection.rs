@@ -1,8 +1,9 @@
 //! One connection to one server: its stream, what is to be sent, and what has come back.
 
+use super::server::{self, Failure};
 use super::stream::Stream;
-use super::{MAX_REPLY_BYTES, Parser, Protocol, check_interrupt, tls};
-use crate::error::{Error, ErrorKind};
+use super::{MAX_REPLY_BYTES, Parser, Protocol, check_interrupt};
+use crate::error::Error;
 use rustix::event::{PollFd, PollFlags};
 use std::io;
 use std::os::fd::AsFd;
@@ -14,17 +15,6 @@ const READ_CHUNK: usize = 16 * 1024;
 const READ_AHEAD: usize = 1024 * 1024;
 /// A buffer that grew beyond this for one large value is given back after it.
 const KEPT_BUFFER: usize = 256 * 1024;
-
-const CLOSED_HINT: &str = "It was stopped or restarted, or it refuses this client; its log says which";
-
-/// Why an exchange failed, and how far it had come.
-pub(super) struct Failure {
-    pub error: Error,
-    /// The first byte of the request had been taken by the system.
-    pub sent: bool,
-    /// The connection was found dead before the first byte of a reply: a fresh one may be tried.
-    pub dead: bool,
-}
 
 /// One connection to one server. Its owner has it alone; it is closed when it is dropped.
 pub struct Connection<P: Protocol> {
@@ -171,11 +161,7 @@ impl<P: Protocol> Connection<P> {
     }
 
     pub(super) fn timed_out(&self) -> Failure {
-        let error = Error::new(
-            ErrorKind::Timeout,
-            format!("{} did not answer within {} s", P::NAME, self.timeout.as_secs_f64()),
-        )
-        .with_hint("The server is overloaded or stopped, or the timeout is too short for this operation.");
+        let error = server::timed_out::<P>(self.timeout);
         Failure { error, sent: self.written > 0, dead: false }
     }
 
@@ -190,20 +176,13 @@ impl<P: Protocol> Connection<P> {
             count => {
                 self.filled += count;
                 let bytes = self.buffer.get(..self.filled).unwrap_or_default();
-                let parsed = self.parser.advance(bytes).map_err(|malformed| P::foreign(malformed, bytes));
+                let parsed = self.parser.advance(bytes, usize::MAX).map_err(|malformed| P::foreign(malformed, bytes));
                 let parsed = parsed.and_then(|()| match self.filled {
                     0..=MAX_REPLY_BYTES => Ok(()),
-                    _ => Err(Error::new(
-                        ErrorKind::Protocol,
-                        format!("{} sent more than {MAX_REPLY_BYTES} bytes in answer to one operation", P::NAME),
-                    )),
+                    _ => Err(server::too_long::<P>()),
                 });
                 let parsed = parsed.and_then(|()| match self.parser.replies() {
-                    // Then nobody knows which reply answers which request.
-                    more if more > self.expected => Err(Error::new(
-                        ErrorKind::Protocol,
-                        format!("{} sent more replies than it was asked for", P::NAME),
-                    )),
+                    more if more > self.expected => Err(server::unasked::<P>()),
                     _ => Ok(()),
                 });
                 parsed.map_err(|error| Read::Failed(Failure { error, sent: true, dead: false }))
@@ -237,21 +216,12 @@ impl<P: Protocol> Connection<P> {
     }
 
     fn failure(&self, error: &io::Error) -> Failure {
-        let message = format!("the connection to {} was lost: {error}", P::NAME);
-        let error = match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
-            Some(cause) => Error::new(ErrorKind::Tls, message).with_hint(tls::hint(cause)).with_source(cause.clone()),
-            None => Error::new(ErrorKind::Disconnected, message)
-                .with_hint(CLOSED_HINT)
-                .with_source(io::Error::new(error.kind(), error.to_string())),
-        };
-        Failure { error, sent: self.written > 0, dead: self.filled == 0 }
+        Failure { error: server::lost::<P>(error), sent: self.written > 0, dead: self.filled == 0 }
     }
 
     fn closed(&self) -> Failure {
-        let when = if self.filled == 0 { "before an answer" } else { "in the middle of an answer" };
-        let error = Error::new(ErrorKind::Disconnected, format!("{} closed the connection {when}", P::NAME))
-            .with_hint(CLOSED_HINT);
-        Failure { error, sent: self.written > 0, dead: self.filled == 0 }
+        let amid = self.filled > 0;
+        Failure { error: server::closed::<P>(amid), sent: self.written > 0, dead: !amid }
     }
 }
 

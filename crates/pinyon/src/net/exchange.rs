@@ -3,13 +3,13 @@
 //! One thread serves all connections of an operation with `poll`. Reading while there is still something to write matters
 //! for one server too: a server whose replies nobody reads stops reading requests.
 
-use super::connection::{Connection, Failure};
+use super::connection::Connection;
 use super::pool::{Lease, Pool};
+use super::server::Failure;
 use super::stream::Opening;
 use super::{Protocol, check_interrupt};
 use crate::error::{Error, ErrorKind, Result};
 use rustix::event::{PollFd, Timespec, poll};
-use std::io;
 use std::time::Instant;
 
 /// A request to one server.
@@ -23,7 +23,7 @@ pub struct Outgoing<'a, P: Protocol> {
 /// Sends every request and collects the replies, servers in parallel. One result a request, in their order; each server
 /// has its own timeouts, and they all run at the same time. `repeatable` as in [`Pool::exchange`].
 ///
-/// Only TLS handshakes and the look-up of host names are done one after the other.
+/// Only host names are looked up one after the other.
 pub fn exchange_many<P: Protocol>(outgoing: &[Outgoing<'_, P>], repeatable: bool) -> Vec<Result<Lease<P>>> {
     if let [only] = outgoing {
         return vec![only.pool.exchange(repeatable, |out| (only.encode)(out))];
@@ -93,17 +93,15 @@ impl<'a, P: Protocol> Part<'a, P> {
         part
     }
 
-    fn connect(&mut self, mut lease: Lease<P>) -> Stage<P> {
-        let (pool, begun) = (self.request.pool, Instant::now());
-        if pool.endpoint().tls.is_some() {
-            return match pool.open(&mut lease, &mut self.deadline) {
-                Ok(()) => self.ask(lease),
-                Err(error) => Stage::Done(Err(error)),
-            };
-        }
-        match Opening::start(&pool.endpoint().address, begun + pool.endpoint().connect_timeout) {
+    fn connect(&mut self, lease: Lease<P>) -> Stage<P> {
+        let (server, begun) = (self.request.pool.server(), Instant::now());
+        let opening = server.look_up().and_then(|addresses| {
+            Opening::start(&server.endpoint.address, addresses, server.tls_config()?)
+                .map_err(|error| server.unreachable(&error))
+        });
+        match opening {
             Ok(opening) => Stage::Connecting(opening, begun, lease),
-            Err(error) => Stage::Done(Err(pool.unreachable(&error))),
+            Err(error) => Stage::Done(Err(error)),
         }
     }
 
@@ -112,7 +110,7 @@ impl<'a, P: Protocol> Part<'a, P> {
         connection.prepare(self.request.encode);
         match connection.set_nonblocking(true) {
             Ok(()) => Stage::Asking(lease),
-            Err(failure) => Stage::Done(Err(self.request.pool.describe(failure, self.repeatable))),
+            Err(failure) => Stage::Done(Err(self.describe(failure))),
         }
     }
 
@@ -138,12 +136,12 @@ impl<'a, P: Protocol> Part<'a, P> {
             Ok(None) if begun.elapsed() < pool.endpoint().connect_timeout => {
                 return (Stage::Connecting(opening, begun, lease), false);
             }
-            Ok(None) => Err(io::ErrorKind::TimedOut.into()),
+            Ok(None) => Err(opening.timed_out()),
             Ok(Some(stream)) => Ok(stream),
             Err(error) => Err(error),
         };
         self.deadline += begun.elapsed();
-        match stream.map_err(|error| pool.unreachable(&error)).and_then(|stream| pool.greet(stream)) {
+        match stream.map_err(|error| pool.server().unreachable(&error)).and_then(|stream| pool.greet(stream)) {
             Ok(connection) => (Stage::Greeting(connection, lease), true),
             Err(error) => (Stage::Done(Err(error)), false),
         }
@@ -163,7 +161,7 @@ impl<'a, P: Protocol> Part<'a, P> {
             Ok(false) => return (Stage::Greeting(connection, lease), false),
             Err(failure) => failure,
         };
-        (Stage::Done(Err(pool.unfriendly(&connection, failure))), false)
+        (Stage::Done(Err(pool.server().unfriendly(connection.replies(), failure))), false)
     }
 
     fn finish_asking(&mut self, mut lease: Lease<P>) -> (Stage<P>, bool) {
@@ -180,27 +178,34 @@ impl<'a, P: Protocol> Part<'a, P> {
                 lease.forget_dead();
                 (self.connect(lease), true)
             }
-            Err(failure) => (Stage::Done(Err(self.request.pool.describe(failure, self.repeatable))), false),
+            Err(failure) => (Stage::Done(Err(self.describe(failure))), false),
         }
     }
 
     fn interrupt(&mut self, error: Error) {
         let pool = self.request.pool;
         let error = match &mut self.stage {
-            Stage::Asking(lease) => pool.describe(lease.connection().interrupted(error), self.repeatable),
-            _ => error.with_server(pool.endpoint().label.as_str()),
+            Stage::Asking(lease) => pool.server().describe(lease.connection().interrupted(error), self.repeatable),
+            _ => error.with_server(pool.server().label()),
         };
         self.stage = Stage::Done(Err(error));
+    }
+
+    fn describe(&self, failure: Failure) -> Error {
+        self.request.pool.server().describe(failure, self.repeatable)
     }
 
     fn is_late(&self) -> bool {
         Instant::now() >= self.deadline
     }
 
-    /// When the present stage must be over.
+    /// When the present stage must be over, or be tried again.
     fn limit(&self) -> Instant {
         match &self.stage {
-            Stage::Connecting(_, begun, _) => *begun + self.request.pool.endpoint().connect_timeout,
+            Stage::Connecting(opening, begun, _) => {
+                let limit = *begun + self.request.pool.endpoint().connect_timeout;
+                opening.again_at().map_or(limit, |again| again.min(limit))
+            }
             _ => self.deadline,
         }
     }

@@ -4,16 +4,29 @@
 //! moves the bytes. The blocking driver starts no thread and no runtime: the calling thread writes, waits and reads.
 
 mod connection;
+mod driver;
 mod exchange;
 mod health;
+mod link;
+mod multiplexed;
 mod pool;
+mod server;
+mod servers;
+mod slot;
 mod stream;
 mod tls;
 
 pub use connection::Connection;
+pub(crate) use driver::now;
+pub use driver::{Answered, Blocking, Driver};
 pub use exchange::{Outgoing, exchange_many};
 pub(crate) use health::Health;
-pub use pool::{Endpoint, Lease, Pool};
+pub use link::{Interest, Link};
+pub use multiplexed::{Links, Multiplexed, SharedLink, lock};
+pub use pool::{Lease, Pool};
+pub use server::{Endpoint, Server};
+pub use servers::Servers;
+pub use slot::Reply;
 
 use crate::error::{Error, Result};
 use std::sync::OnceLock;
@@ -51,11 +64,11 @@ pub trait Protocol: Send + Sync + 'static {
 
 /// An incremental parser of replies. It remembers where the replies lie in the bytes, and copies none of them.
 pub trait Parser: Default + Send {
-    /// Parses on in `bytes`, which are all the bytes since [`Parser::clear`].
+    /// Parses on in `bytes`, which are all the bytes since [`Parser::clear`], up to the end of the `most`-th reply.
     ///
     /// # Errors
     /// The bytes are not of the protocol. Nothing more can be read from this connection then.
-    fn advance(&mut self, bytes: &[u8]) -> Result<(), Malformed>;
+    fn advance(&mut self, bytes: &[u8], most: usize) -> Result<(), Malformed>;
 
     /// The number of complete replies.
     fn replies(&self) -> usize;

@@ -7,42 +7,22 @@
 //! **Fork.** Every use compares the process id. A child starts with an empty pool; its copies of the parent's sockets are
 //! closed without a word on the wire (a `close` of a copy does not end the parent's connection).
 
-use super::connection::{Connection, Failure};
-use super::stream::{NoHandshake, Stream};
-use super::{Parser, Protocol, exchange, tls};
+use super::connection::Connection;
+use super::server::{Endpoint, Failure, Server};
+use super::stream::Stream;
+use super::{Answered, Parser, Protocol, exchange};
 use crate::error::{Error, ErrorKind, Result};
-use crate::settings::{Address, TlsSettings};
 use arc_swap::ArcSwap;
 use rustix::event::PollFd;
-use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// A request up to this size fits into the socket's buffers: it can be written whole before its replies are read.
 const SMALL_REQUEST: usize = 32 * 1024;
 
-/// Where a server is and how it is reached.
-#[derive(Clone, Debug)]
-pub struct Endpoint {
-    /// The address.
-    pub address: Address,
-    /// TLS, if it is used.
-    pub tls: Option<TlsSettings>,
-    /// The server in messages: a URL or an address, without credentials.
-    pub label: String,
-    /// The longest that opening a connection may take.
-    pub connect_timeout: Duration,
-    /// The longest that an operation may take.
-    pub timeout: Duration,
-    /// The most connections at a time; a thread waits for a free one, up to `timeout`.
-    pub max_connections: Option<usize>,
-}
-
 /// The connections of this process to one server.
 pub struct Pool<P: Protocol> {
-    endpoint: Endpoint,
-    protocol: P,
-    tls: OnceLock<Arc<rustls::ClientConfig>>,
+    server: Arc<Server<P>>,
     state: ArcSwap<State<P>>,
 }
 
@@ -67,13 +47,18 @@ pub struct Lease<P: Protocol> {
 
 impl<P: Protocol> Pool<P> {
     /// An empty pool; nothing is connected before the first operation.
-    pub fn new(endpoint: Endpoint, protocol: P) -> Self {
-        Self { endpoint, protocol, tls: OnceLock::new(), state: ArcSwap::from_pointee(State::new()) }
+    pub fn new(server: Arc<Server<P>>) -> Self {
+        Self { server, state: ArcSwap::from_pointee(State::new()) }
+    }
+
+    /// The server.
+    pub fn server(&self) -> &Arc<Server<P>> {
+        &self.server
     }
 
     /// Where the server is.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.server.endpoint
     }
 
     /// One operation: `encode` writes the request and returns the number of its replies. With `repeatable`, a request
@@ -83,7 +68,7 @@ impl<P: Protocol> Pool<P> {
     /// A connection error, or [`ErrorKind::Protocol`] if the bytes make no sense. It is marked ambiguous if the request
     /// had been sent and is not `repeatable`.
     pub fn exchange(&self, repeatable: bool, mut encode: impl FnMut(&mut Vec<u8>) -> usize) -> Result<Lease<P>> {
-        let mut deadline = Instant::now() + self.endpoint.timeout;
+        let mut deadline = Instant::now() + self.endpoint().timeout;
         let mut lease = self.reserve(!repeatable, deadline)?;
         if lease.connection.is_none() {
             self.open(&mut lease, &mut deadline)?;
@@ -102,7 +87,7 @@ impl<P: Protocol> Pool<P> {
                     lease.forget_dead();
                     self.open(&mut lease, &mut deadline)?;
                 }
-                Err(failure) => return Err(self.describe(failure, repeatable)),
+                Err(failure) => return Err(self.server.describe(failure, repeatable)),
             }
         }
     }
@@ -121,7 +106,7 @@ impl<P: Protocol> Pool<P> {
                 drop(connections);
                 return Ok(Lease { connection: Some(connection), state, reused: true });
             }
-            match self.endpoint.max_connections {
+            match self.endpoint().max_connections {
                 Some(most) if connections.open >= most => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
@@ -138,12 +123,6 @@ impl<P: Protocol> Pool<P> {
         connections.open += 1;
         drop(connections);
         Ok(Lease { connection: None, state, reused: false })
-    }
-
-    /// Turns a failed exchange into the error that the caller gets.
-    pub(super) fn describe(&self, failure: Failure, repeatable: bool) -> Error {
-        let ambiguous = failure.sent && !repeatable;
-        failure.error.with_server(self.endpoint.label.as_str()).with_ambiguity(ambiguous)
     }
 
     /// Number of open connections of this process, idle or in use.
@@ -172,13 +151,13 @@ impl<P: Protocol> Pool<P> {
     /// Connects, and waits for the greeting. Connecting has a timeout of its own, which does not count against the
     /// operation's: `deadline` moves by what it took.
     pub(super) fn open(&self, lease: &mut Lease<P>, deadline: &mut Instant) -> Result<()> {
-        let tls = self.endpoint.tls.as_ref().map(|settings| self.tls_config(settings)).transpose()?;
+        let tls = self.server.tls_config()?;
         let begun = Instant::now();
-        let stream = Stream::connect(&self.endpoint.address, tls, self.endpoint.connect_timeout)
-            .map_err(|error| self.unreachable(&error))?;
+        let stream = Stream::connect(&self.endpoint().address, tls, self.endpoint().connect_timeout)
+            .map_err(|error| self.server.unreachable(&error))?;
         *deadline += begun.elapsed();
         let mut connection = self.greet(stream)?;
-        connection.round_trip(*deadline).map_err(|failure| self.unfriendly(&connection, failure))?;
+        connection.round_trip(*deadline).map_err(|failure| self.server.unfriendly(connection.replies(), failure))?;
         self.welcome(&connection)?;
         lease.connection = Some(connection);
         Ok(())
@@ -188,74 +167,20 @@ impl<P: Protocol> Pool<P> {
     /// refused must never be given back to the pool as one that is logged in.
     pub(super) fn greet(&self, stream: Stream) -> Result<Connection<P>> {
         let mut connection =
-            Connection::new(stream, self.endpoint.timeout).map_err(|error| self.unreachable(&error))?;
-        connection.prepare(|out| self.protocol.hello(out));
+            Connection::new(stream, self.endpoint().timeout).map_err(|error| self.server.unreachable(&error))?;
+        connection.prepare(|out| self.server.protocol.hello(out));
         Ok(connection)
     }
 
     /// Judges the answer to the greeting.
     pub(super) fn welcome(&self, connection: &Connection<P>) -> Result<()> {
         let (parser, bytes) = connection.replies();
-        self.protocol.welcome(parser, bytes).map_err(|error| error.with_server(self.label()))
-    }
-
-    /// The error of a connection that failed while it was greeted. A server that closes the connection often says why.
-    pub(super) fn unfriendly(&self, connection: &Connection<P>, mut failure: Failure) -> Error {
-        let (parser, _) = connection.replies();
-        if failure.error.kind() == ErrorKind::Disconnected {
-            if parser.replies() > 0
-                && let Err(reason) = self.welcome(connection)
-            {
-                return reason;
-            }
-            failure.error = failure.error.with_hint(P::closed_hint());
-        }
-        failure.sent = false;
-        self.describe(failure, true)
-    }
-
-    /// Made once, with the first connection: the files may not be there yet when the settings are read.
-    fn tls_config(&self, settings: &TlsSettings) -> Result<&Arc<rustls::ClientConfig>> {
-        if let Some(config) = self.tls.get() {
-            return Ok(config);
-        }
-        let config = tls::client_config(settings).map_err(|error| error.with_server(self.label()))?;
-        Ok(self.tls.get_or_init(|| config))
-    }
-
-    fn label(&self) -> &str {
-        &self.endpoint.label
-    }
-
-    pub(super) fn unreachable(&self, error: &io::Error) -> Error {
-        if let Some(cause) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Error::new(ErrorKind::Tls, format!("TLS with {} could not be set up: {cause}", P::NAME))
-                .with_server(self.label())
-                .with_hint(tls::hint(cause))
-                .with_source(cause.clone());
-        }
-        let within = self.endpoint.connect_timeout.as_secs_f64();
-        if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoHandshake>) {
-            return Error::new(ErrorKind::Timeout, format!("{} did not answer a TLS greeting within {within} s", P::NAME))
-                .with_server(self.label())
-                .with_hint(
-                    "The server is overloaded or stopped, or it does not speak TLS at this port: redis:// instead of rediss://?",
-                );
-        }
-        let what = match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => format!("no connection within {within} s"),
-            _ => error.to_string(),
-        };
-        let message = format!("{} at {} is not running or not reachable: {what}", P::NAME, self.endpoint.address);
-        Error::new(ErrorKind::Unreachable, message)
-            .with_server(self.label())
-            .with_hint(P::unreachable_hint())
-            .with_source(io::Error::new(error.kind(), error.to_string()))
+        self.server.welcome(parser, bytes)
     }
 
     fn exhausted(&self, most: usize) -> Error {
         Error::new(ErrorKind::Timeout, format!("all {most} connections to {} are in use", P::NAME))
-            .with_server(self.label())
+            .with_server(self.server.label())
             .with_hint("Raise max_connections (max_pool_size), or use fewer threads.")
     }
 }
@@ -275,14 +200,6 @@ impl<P: Protocol> State<P> {
 }
 
 impl<P: Protocol> Lease<P> {
-    /// The replies: where they lie, and the bytes they lie in.
-    pub fn replies(&self) -> (&P::Parser, &[u8]) {
-        match &self.connection {
-            Some(connection) => connection.replies(),
-            None => unreachable!("a lease has its connection until it is dropped"),
-        }
-    }
-
     pub(super) fn poll_fd(&self) -> Option<PollFd<'_>> {
         self.connection.as_ref().map(Connection::poll_fd)
     }
@@ -325,6 +242,15 @@ impl<P: Protocol> Lease<P> {
     }
 }
 
+impl<P: Protocol> Answered<P> for Lease<P> {
+    fn replies(&self) -> (&P::Parser, &[u8]) {
+        match &self.connection {
+            Some(connection) => connection.replies(),
+            None => unreachable!("a lease has its connection until it is dropped"),
+        }
+    }
+}
+
 impl<P: Protocol> Drop for Lease<P> {
     fn drop(&mut self) {
         if self.state.process != std::process::id() {
@@ -343,7 +269,7 @@ impl<P: Protocol> Drop for Lease<P> {
 
 impl<P: Protocol> std::fmt::Debug for Pool<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Pool({} {})", P::NAME, self.endpoint.label)
+        write!(f, "Pool({} {})", P::NAME, self.server.label())
     }
 }
 

@@ -6,13 +6,15 @@ use rustix::net::{RecvFlags, SendFlags};
 use rustls::ClientConnection;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long to wait before a unix socket with a full backlog is tried again.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(5);
+const BACKLOG_FULL: &str = "the server takes no connections (backlog full)";
 
 pub(super) enum Stream {
     Tcp(TcpStream),
@@ -155,56 +157,154 @@ impl Stream {
     }
 }
 
-/// A stream that is being connected without waiting: plain TCP, or a unix socket, which is connected at once.
+/// A stream that is being opened without waiting: the socket is connected, then TLS is agreed on.
 pub(super) struct Opening {
-    addresses: std::vec::IntoIter<SocketAddr>,
-    stream: Option<Stream>,
+    target: Target,
+    stage: Stage,
+    /// Sockets whose connecting failed. They stay open until the end, so that whoever watches descriptors never sees the
+    /// number of one come back as another.
+    failed: Vec<TcpStream>,
+}
+
+enum Target {
+    Unix(PathBuf),
+    Tcp { addresses: std::vec::IntoIter<SocketAddr>, tls: Option<(Arc<rustls::ClientConfig>, String)> },
+}
+
+enum Stage {
+    /// A unix socket whose backlog is full: to be tried again at this moment.
+    Backlogged(Instant),
+    Connecting(TcpStream),
+    Greeting(Box<TlsStream>),
+    Done(Option<Stream>),
 }
 
 impl Opening {
-    /// Looks the host name up and starts to connect to its first address; a unix socket with a full backlog is tried
-    /// again until `deadline`.
-    pub(super) fn start(address: &Address, deadline: Instant) -> io::Result<Self> {
-        let (host, port) = match address {
-            Address::Unix(path) => {
-                let stream = connect_unix(path, deadline).map(Stream::Unix)?;
-                return Ok(Self { addresses: Vec::new().into_iter(), stream: Some(stream) });
+    /// Starts to connect: to the first of `addresses`, which are what the host name of `address` was looked up to, or to a
+    /// unix socket.
+    pub(super) fn start(
+        address: &Address,
+        addresses: Vec<SocketAddr>,
+        tls: Option<&Arc<rustls::ClientConfig>>,
+    ) -> io::Result<Self> {
+        let target = match address {
+            Address::Unix(path) => Target::Unix(path.clone()),
+            Address::Tcp { host, .. } => {
+                let tls = tls.map(|config| (config.clone(), host.clone()));
+                Target::Tcp { addresses: addresses.into_iter(), tls }
             }
-            Address::Tcp { host, port } => (host.as_str(), *port),
         };
-        let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
-        let mut opening = Self { addresses: addresses.into_iter(), stream: None };
+        let mut opening = Self { target, stage: Stage::Done(None), failed: Vec::new() };
         opening.next(no_address())?;
         Ok(opening)
     }
 
-    /// The stream, once it is connected. None if it has to be waited for.
+    /// Goes as far as it can without waiting; the stream once it is open. None if it has to be waited for.
     pub(super) fn finish(&mut self) -> io::Result<Option<Stream>> {
         loop {
-            let failure = match &self.stream {
-                Some(Stream::Tcp(socket)) => match socket.take_error()? {
-                    Some(error) => error,
+            match &mut self.stage {
+                Stage::Backlogged(again) if Instant::now() < *again => return Ok(None),
+                Stage::Backlogged(_) => self.next(no_address())?,
+                Stage::Connecting(socket) => match socket.take_error()? {
+                    Some(failure) => self.next(failure)?,
                     None if socket.peer_addr().is_err() => return Ok(None),
-                    None => {
-                        socket.set_nonblocking(false)?;
-                        socket.set_nodelay(true)?;
-                        return Ok(self.stream.take());
+                    None => self.connected()?,
+                },
+                Stage::Greeting(stream) => match stream.shake_hands() {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                    Ok(()) if stream.session.is_handshaking() || stream.session.wants_write() => {}
+                    Ok(()) => {
+                        let Stage::Greeting(stream) = std::mem::replace(&mut self.stage, Stage::Done(None)) else {
+                            return Ok(None);
+                        };
+                        return Ok(Some(Stream::Tls(stream)));
                     }
                 },
-                _ => return Ok(self.stream.take()),
-            };
-            self.next(failure)?;
+                Stage::Done(stream) => return Ok(stream.take()),
+            }
         }
     }
 
+    fn connected(&mut self) -> io::Result<()> {
+        let Stage::Connecting(socket) = std::mem::replace(&mut self.stage, Stage::Done(None)) else { return Ok(()) };
+        socket.set_nodelay(true)?;
+        self.stage = if let Target::Tcp { tls: Some((config, host)), .. } = &self.target {
+            Stage::Greeting(Box::new(TlsStream::new(socket, config, host)?))
+        } else {
+            socket.set_nonblocking(false)?;
+            Stage::Done(Some(Stream::Tcp(socket)))
+        };
+        Ok(())
+    }
+
+    /// The error for a stream that was not open in time.
+    pub(super) fn timed_out(&self) -> io::Error {
+        match self.stage {
+            Stage::Greeting(_) => io::Error::new(io::ErrorKind::TimedOut, NoHandshake),
+            Stage::Backlogged(_) => io::Error::new(io::ErrorKind::TimedOut, BACKLOG_FULL),
+            _ => io::ErrorKind::TimedOut.into(),
+        }
+    }
+
+    /// What to wait for before [`Opening::finish`] can go on.
+    fn watch(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        match &self.stage {
+            Stage::Connecting(socket) => Some((socket.as_fd(), PollFlags::OUT)),
+            Stage::Greeting(stream) if stream.session.wants_write() => {
+                Some((stream.socket.as_fd(), PollFlags::IN | PollFlags::OUT))
+            }
+            Stage::Greeting(stream) => Some((stream.socket.as_fd(), PollFlags::IN)),
+            Stage::Backlogged(_) | Stage::Done(_) => None,
+        }
+    }
+
+    /// The same for `poll`.
     pub(super) fn poll_fd(&self) -> Option<PollFd<'_>> {
-        self.stream.as_ref().map(|stream| PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::OUT))
+        self.watch().map(|(socket, events)| PollFd::from_borrowed_fd(socket, events))
+    }
+
+    /// The same for whoever watches descriptors by their numbers.
+    pub(super) fn watched(&self) -> Option<(RawFd, PollFlags)> {
+        self.watch().map(|(socket, events)| (socket.as_raw_fd(), events))
+    }
+
+    /// The socket, to keep it open while its descriptor may still be watched.
+    pub(super) fn into_stream(self) -> Option<Stream> {
+        match self.stage {
+            Stage::Connecting(socket) => Some(Stream::Tcp(socket)),
+            Stage::Greeting(stream) => Some(Stream::Tls(stream)),
+            Stage::Backlogged(_) => None,
+            Stage::Done(stream) => stream,
+        }
+    }
+
+    /// When [`Opening::finish`] is to be tried again although nothing can be waited for.
+    pub(super) fn again_at(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Backlogged(again) => Some(again),
+            _ => None,
+        }
     }
 
     /// Starts with the next address, if there is one, because of `failure`.
     fn next(&mut self, mut failure: io::Error) -> io::Result<()> {
         use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
-        for address in self.addresses.by_ref() {
+        if let Stage::Connecting(socket) = std::mem::replace(&mut self.stage, Stage::Done(None)) {
+            self.failed.push(socket);
+        }
+        let addresses = match &mut self.target {
+            Target::Unix(path) => {
+                self.stage = match connect_unix_once(path)? {
+                    Some(stream) => Stage::Done(Some(Stream::Unix(stream))),
+                    None => Stage::Backlogged(Instant::now() + BACKLOG_PAUSE),
+                };
+                return Ok(());
+            }
+            Target::Tcp { addresses, .. } => addresses,
+        };
+        for address in addresses {
             let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let socket = match socket_with(family, SocketType::STREAM, flags, None) {
@@ -216,13 +316,21 @@ impl Opening {
             };
             match connect(&socket, &address) {
                 Ok(()) | Err(rustix::io::Errno::INPROGRESS | rustix::io::Errno::INTR) => {
-                    self.stream = Some(Stream::Tcp(TcpStream::from(socket)));
+                    self.stage = Stage::Connecting(TcpStream::from(socket));
                     return Ok(());
                 }
                 Err(error) => failure = error.into(),
             }
         }
         Err(failure)
+    }
+}
+
+/// Looks a host name up, which may wait for a name server. Nothing for a unix socket.
+pub(super) fn look_up(address: &Address) -> io::Result<Vec<SocketAddr>> {
+    match address {
+        Address::Unix(_) => Ok(Vec::new()),
+        Address::Tcp { host, port } => Ok((host.as_str(), *port).to_socket_addrs()?.collect()),
     }
 }
 
@@ -244,16 +352,27 @@ impl AsFd for Stream {
     }
 }
 
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
 impl TlsStream {
+    /// A session on a connected socket; nothing is sent yet.
+    fn new(socket: TcpStream, config: &Arc<rustls::ClientConfig>, host: &str) -> io::Result<Self> {
+        let name = rustls::pki_types::ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let session = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+        Ok(Self { session, socket })
+    }
+
     fn handshake(
         socket: TcpStream,
         config: &Arc<rustls::ClientConfig>,
         host: &str,
         timeout: Duration,
     ) -> io::Result<Stream> {
-        let name = rustls::pki_types::ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let session = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
-        let mut stream = Self { session, socket };
+        let mut stream = Self::new(socket, config, host)?;
         let deadline = Instant::now() + timeout;
         while stream.session.is_handshaking() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -349,25 +468,28 @@ impl TlsStream {
 }
 
 /// Connects to a unix socket. Linux answers `EAGAIN` at once if the backlog is full, and never blocks a non-blocking socket.
-fn connect_unix(path: &std::path::Path, deadline: Instant) -> io::Result<UnixStream> {
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-    let address = SocketAddrUnix::new(path)?;
+fn connect_unix(path: &Path, deadline: Instant) -> io::Result<UnixStream> {
     loop {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        match connect(&socket, &address) {
-            Ok(()) => {
-                let stream = UnixStream::from(socket);
-                stream.set_nonblocking(false)?;
-                return Ok(stream);
-            }
-            Err(rustix::io::Errno::AGAIN) if Instant::now() + BACKLOG_PAUSE < deadline => {
-                std::thread::sleep(BACKLOG_PAUSE);
-            }
-            Err(rustix::io::Errno::AGAIN) => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the server takes no connections (backlog full)"));
-            }
-            Err(error) => return Err(error.into()),
+        match connect_unix_once(path)? {
+            Some(stream) => return Ok(stream),
+            None if Instant::now() + BACKLOG_PAUSE < deadline => std::thread::sleep(BACKLOG_PAUSE),
+            None => return Err(io::Error::new(io::ErrorKind::TimedOut, BACKLOG_FULL)),
         }
+    }
+}
+
+/// None if the backlog is full.
+fn connect_unix_once(path: &Path) -> io::Result<Option<UnixStream>> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(&socket, &SocketAddrUnix::new(path)?) {
+        Ok(()) => {
+            let stream = UnixStream::from(socket);
+            stream.set_nonblocking(false)?;
+            Ok(Some(stream))
+        }
+        Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }

@@ -250,21 +250,26 @@ pub(super) fn last_of_transaction(replies: Replies<'_>) -> Result<i64> {
     }
 }
 
-/// The answer to MGET, one element a key.
-pub(super) fn many(mut replies: Replies<'_>, keys: usize, mut visit: impl FnMut(usize, &[u8])) -> Result<()> {
+/// Judges the answer to MGET: one element a key.
+pub(super) fn many(mut replies: Replies<'_>, keys: usize) -> Result<()> {
     match replies.next() {
-        Some(Reply::Array(elements)) => {
-            let mut count = 0;
-            for (index, element) in elements.enumerate() {
-                count += 1;
-                if let Reply::Bytes(bytes) = element {
-                    visit(index, bytes);
-                }
-            }
-            if count == keys { Ok(()) } else { Err(unexpected("one element for each key")) }
-        }
+        Some(Reply::Array(elements)) if elements.clone().count() == keys => Ok(()),
+        Some(Reply::Array(_)) => Err(unexpected("one element for each key")),
         Some(Reply::Error(text)) => Err(server_error(text)),
         _ => Err(unexpected("an array")),
+    }
+}
+
+/// The values in an answer to MGET, each with the number of its key, or to GET, with the number 0.
+pub(super) fn items(mut replies: Replies<'_>, mut visit: impl FnMut(usize, &[u8])) {
+    match replies.next() {
+        Some(Reply::Array(elements)) => elements.enumerate().for_each(|(number, element)| {
+            if let Reply::Bytes(bytes) = element {
+                visit(number, bytes);
+            }
+        }),
+        Some(Reply::Bytes(bytes) | Reply::Status(bytes)) => visit(0, bytes),
+        _ => {}
     }
 }
 

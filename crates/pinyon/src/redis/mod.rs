@@ -10,10 +10,10 @@ mod command;
 mod protocol;
 mod store;
 
-pub use store::{Fetched, FetchedMany, RedisStore};
+pub use store::RedisStore;
 
 #[doc(hidden)]
-pub use protocol::{Reply, RespParser, replies};
+pub use protocol::{Reply, RespParser, RespProtocol, replies};
 
 #[cfg(test)]
 mod protocol_tests;

@@ -49,9 +49,9 @@ pub struct RespParser {
 }
 
 impl Parser for RespParser {
-    fn advance(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+    fn advance(&mut self, bytes: &[u8], most: usize) -> Result<(), Malformed> {
         self.missing = 0;
-        while let Some(rest) = bytes.get(self.position..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = bytes.get(self.position..).filter(|rest| !rest.is_empty() && self.replies < most) {
             // Not after the line: what is not Redis may never send one.
             if !rest.first().is_some_and(|kind| b"+-:_#,($=!*~%>|".contains(kind)) {
                 return Err(UNKNOWN_KIND);
@@ -321,7 +321,7 @@ fn write_length(out: &mut Vec<u8>, kind: u8, length: usize) {
 }
 
 /// How a connection to one Redis server is opened.
-pub(super) struct RespProtocol {
+pub struct RespProtocol {
     server: RedisServer,
     version: u8,
     client_name: Option<String>,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 fn parse(bytes: &[u8]) -> Result<RespParser, Malformed> {
     let mut parser = RespParser::default();
-    parser.advance(bytes)?;
+    parser.advance(bytes, usize::MAX)?;
     Ok(parser)
 }
 
@@ -133,7 +133,7 @@ proptest! {
         ends.sort_unstable();
         let mut pieces = RespParser::default();
         for end in ends {
-            pieces.advance(&bytes[..end]).expect("valid");
+            pieces.advance(&bytes[..end], usize::MAX).expect("valid");
             prop_assert!(pieces.consumed() <= end);
         }
         prop_assert_eq!(shown(&pieces, &bytes), shown(&whole, &bytes));
@@ -143,7 +143,7 @@ proptest! {
     #[test]
     fn garbage_is_an_error_or_incomplete_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let mut parser = RespParser::default();
-        let _ = parser.advance(&bytes);
+        let _ = parser.advance(&bytes, usize::MAX);
         let _ = shown(&parser, &bytes);
         prop_assert!(parser.consumed() <= bytes.len());
     }
@@ -158,7 +158,7 @@ proptest! {
         let index = at.index(bytes.len());
         bytes[index] = byte;
         let mut parser = RespParser::default();
-        let _ = parser.advance(&bytes);
+        let _ = parser.advance(&bytes, usize::MAX);
         let _ = shown(&parser, &bytes);
     }
 

@@ -8,9 +8,10 @@
 use super::command::{self, Command};
 use super::protocol::{Replies, RespProtocol, replies};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{Endpoint, Health, Lease, Pool};
+use crate::net::{Answered, Driver, Endpoint, Health, Servers};
+use crate::server_store::{Found, ServerStore};
 use crate::settings::{RedisSettings, TimeoutUnit};
-use crate::store::{Integer, Item, ServerInfo, ServerReport, Store};
+use crate::store::{Integer, Item, ServerInfo, ServerReport};
 use crate::timeout::{Expiry, Ttl};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct RedisStore {
     /// The primary first.
-    pools: Vec<Pool<RespProtocol>>,
+    servers: Servers<RespProtocol>,
     /// Of the replicas, in their order.
     health: Vec<Health>,
     unit: TimeoutUnit,
@@ -37,7 +38,7 @@ static STORES: LazyLock<Mutex<HashMap<RedisSettings, Arc<RedisStore>>>> = LazyLo
 impl RedisStore {
     /// A store of its own. Connects with the first operation.
     pub fn new(settings: &RedisSettings) -> Self {
-        let pools = settings.servers.iter().map(|server| {
+        let servers = settings.servers.iter().map(|server| {
             let endpoint = Endpoint {
                 address: server.address.clone(),
                 tls: server.tls.clone(),
@@ -46,11 +47,11 @@ impl RedisStore {
                 timeout: settings.timeout,
                 max_connections: settings.max_connections,
             };
-            Pool::new(endpoint, RespProtocol::new(server.clone(), settings.protocol, settings.client_name.clone()))
+            (endpoint, RespProtocol::new(server.clone(), settings.protocol, settings.client_name.clone()))
         });
-        let pools: Vec<_> = pools.collect();
-        let health = pools.iter().skip(1).map(|_| Health::new(REPLICA_PAUSES.0, REPLICA_PAUSES.1)).collect();
-        Self { pools, health, unit: settings.timeout_unit, next_replica: AtomicUsize::new(0) }
+        let servers = Servers::new(servers);
+        let health = servers.all().iter().skip(1).map(|_| Health::new(REPLICA_PAUSES.0, REPLICA_PAUSES.1)).collect();
+        Self { servers, health, unit: settings.timeout_unit, next_replica: AtomicUsize::new(0) }
     }
 
     /// The store of these settings that the whole process shares.
@@ -64,47 +65,20 @@ impl RedisStore {
         store
     }
 
-    /// Number of open connections of this process to all servers of this cache.
-    pub fn open_connections(&self) -> usize {
-        self.pools.iter().map(Pool::open_connections).sum()
-    }
-
-    /// GET. The value can be read where it arrived, for as long as the result lives.
-    ///
-    /// # Errors
-    /// Connection errors, and errors of the server.
-    pub fn fetch(&self, key: &str) -> Result<Fetched> {
-        let answer = self.run(&Command::Get(key))?;
-        answer.judge(|replies| command::bytes(replies).map(drop))?;
-        Ok(Fetched { lease: answer.lease })
-    }
-
-    /// MGET, as [`RedisStore::fetch`].
-    ///
-    /// # Errors
-    /// Connection errors, and errors of the server.
-    pub fn fetch_many(&self, keys: &[&str]) -> Result<FetchedMany> {
-        if keys.is_empty() {
-            return Ok(FetchedMany { lease: None, keys: 0 });
-        }
-        let answer = self.run(&Command::GetMany(keys))?;
-        answer.judge(|replies| command::many(replies, keys.len(), |_, _| {}))?;
-        Ok(FetchedMany { lease: Some(answer.lease), keys: keys.len() })
-    }
-
-    fn run<'a>(&'a self, command: &Command<'_>) -> Result<Answer<'a>> {
-        let outcome = if command.is_read() { self.read(command) } else { self.ask(0, command) };
+    async fn run<D: Driver<RespProtocol>>(&self, driver: &D, command: &Command<'_>) -> Result<Answer<'_, D::Answer>> {
+        let outcome =
+            if command.is_read() { self.read(driver, command).await } else { self.ask(driver, 0, command).await };
         outcome.map_err(|error| error.with_operation(command.name()))
     }
 
-    fn read(&self, command: &Command<'_>) -> Result<Answer<'_>> {
+    async fn read<D: Driver<RespProtocol>>(&self, driver: &D, command: &Command<'_>) -> Result<Answer<'_, D::Answer>> {
         let replicas = self.health.len();
         let turn = if replicas > 1 { self.next_replica.fetch_add(1, Ordering::Relaxed) } else { 0 };
         for attempt in 0..replicas {
             let replica = turn.wrapping_add(attempt) % replicas;
             let Some(health) = self.health.get(replica).filter(|health| health.may_ask()) else { continue };
             let start = Instant::now();
-            let failure = match self.ask(1 + replica, command) {
+            let failure = match self.ask(driver, 1 + replica, command).await {
                 Ok(answer) => match answer.judge(command::is_ready) {
                     Ok(()) => {
                         health.succeeded();
@@ -122,22 +96,29 @@ impl RedisStore {
                 break;
             }
         }
-        self.ask(0, command)
+        self.ask(driver, 0, command).await
     }
 
-    fn ask(&self, server: usize, command: &Command<'_>) -> Result<Answer<'_>> {
-        let pool = self.pools.get(server).ok_or_else(|| Error::new(ErrorKind::Config, "the cache has no server"))?;
-        let lease = pool.exchange(command.is_repeatable(), |out| command.encode(self.unit, out))?;
-        Ok(Answer { lease, server: &pool.endpoint().label, operation: command.name() })
+    async fn ask<D: Driver<RespProtocol>>(
+        &self,
+        driver: &D,
+        server: usize,
+        command: &Command<'_>,
+    ) -> Result<Answer<'_, D::Answer>> {
+        let unit = self.unit;
+        let replies = driver
+            .exchange(server, command.is_repeatable(), move |out: &mut Vec<u8>| command.encode(unit, out))
+            .await?;
+        Ok(Answer { replies, server: self.servers.label(server), operation: command.name() })
     }
 
-    fn info(&self, server: usize) -> Result<ServerInfo> {
+    async fn info<D: Driver<RespProtocol>>(&self, driver: &D, server: usize) -> Result<ServerInfo> {
         let key = "pinyon:check";
-        self.ask(server, &Command::Has(key))?.judge(command::integer)?;
+        self.ask(driver, server, &Command::Has(key)).await?.judge(command::integer)?;
         let start = Instant::now();
-        self.ask(server, &Command::Has(key))?.judge(command::integer)?;
+        self.ask(driver, server, &Command::Has(key)).await?.judge(command::integer)?;
         let round_trip = start.elapsed();
-        let answer = self.ask(server, &Command::Info)?;
+        let answer = self.ask(driver, server, &Command::Info).await?;
         answer.judge(|replies| {
             let info = command::bytes(replies.clone().without_first(1))?.unwrap_or_default();
             let number = |name| command::info_field(info, name).and_then(|text| text.parse::<u64>().ok());
@@ -155,77 +136,79 @@ impl RedisStore {
 }
 
 /// The replies to one operation, with what an error about them has to say.
-struct Answer<'a> {
-    lease: Lease<RespProtocol>,
+struct Answer<'a, A> {
+    replies: A,
     server: &'a str,
     operation: &'static str,
 }
 
-impl Answer<'_> {
+impl<A: Answered<RespProtocol>> Answer<'_, A> {
     fn judge<R>(&self, judge: impl FnOnce(Replies<'_>) -> Result<R>) -> Result<R> {
         judge(self.replies()).map_err(|error| error.with_server(self.server).with_operation(self.operation))
     }
 
     fn replies(&self) -> Replies<'_> {
-        let (parser, bytes) = self.lease.replies();
+        let (parser, bytes) = self.replies.replies();
         replies(parser, bytes)
     }
 }
 
-/// The answer to a `get`, in the read buffer of the connection, which is kept out of the pool for as long as this lives.
-#[derive(Debug)]
-pub struct Fetched {
-    lease: Lease<RespProtocol>,
-}
+impl ServerStore for RedisStore {
+    type Protocol = RespProtocol;
 
-impl Fetched {
-    /// The value, if there is one.
-    pub fn item(&self) -> Option<Item<'_>> {
-        let (parser, bytes) = self.lease.replies();
-        command::bytes(replies(parser, bytes)).ok().flatten().map(|bytes| Item { bytes, flags: 0 })
-    }
-}
+    const BACKEND: &'static str = "redis";
 
-/// The answer to a `get_many`, as [`Fetched`].
-#[derive(Debug)]
-pub struct FetchedMany {
-    lease: Option<Lease<RespProtocol>>,
-    keys: usize,
-}
-
-impl FetchedMany {
-    /// Calls `visit` with the index of the key and the item of every value found.
-    pub fn visit(&self, mut visit: impl FnMut(usize, Item<'_>)) {
-        if let Some(lease) = &self.lease {
-            let (parser, bytes) = lease.replies();
-            // Judged when it came: it cannot fail now.
-            let _ =
-                command::many(replies(parser, bytes), self.keys, |index, bytes| visit(index, Item { bytes, flags: 0 }));
-        }
-    }
-}
-
-impl Store for RedisStore {
-    fn backend(&self) -> &'static str {
-        "redis"
+    fn servers(&self) -> &Servers<RespProtocol> {
+        &self.servers
     }
 
-    fn check_key(&self, _key: &str) -> Result<()> {
+    fn allows_key(&self, _key: &str) -> Result<()> {
         Ok(())
     }
 
-    fn get(&self, key: &str, visit: &mut dyn FnMut(Item<'_>)) -> Result<bool> {
-        let fetched = self.fetch(key)?;
-        Ok(fetched.item().map(visit).is_some())
+    fn items<A: Answered<RespProtocol>>(answer: &A, visit: &mut dyn FnMut(usize, Item<'_>)) {
+        let (parser, bytes) = answer.replies();
+        command::items(replies(parser, bytes), |number, bytes| visit(number, Item { bytes, flags: 0 }));
     }
 
-    fn set(&self, key: &str, item: Item<'_>, expiry: Expiry) -> Result<bool> {
-        self.run(&Command::Set(key, item.bytes, expiry))?.judge(command::check)?;
+    async fn get_over<D: Driver<RespProtocol>>(&self, driver: &D, key: &str) -> Result<Found<Self, D::Answer>> {
+        let answer = self.run(driver, &Command::Get(key)).await?;
+        answer.judge(|replies| command::bytes(replies).map(drop))?;
+        Ok(Found::one(Some(answer.replies)))
+    }
+
+    async fn get_many_over<D: Driver<RespProtocol>>(
+        &self,
+        driver: &D,
+        keys: &[&str],
+    ) -> Result<Found<Self, D::Answer>> {
+        if keys.is_empty() {
+            return Ok(Found::one(None));
+        }
+        let answer = self.run(driver, &Command::GetMany(keys)).await?;
+        answer.judge(|replies| command::many(replies, keys.len()))?;
+        Ok(Found::one(Some(answer.replies)))
+    }
+
+    async fn set_over<D: Driver<RespProtocol>>(
+        &self,
+        driver: &D,
+        key: &str,
+        item: Item<'_>,
+        expiry: Expiry,
+    ) -> Result<bool> {
+        self.run(driver, &Command::Set(key, item.bytes, expiry)).await?.judge(command::check)?;
         Ok(true)
     }
 
-    fn add(&self, key: &str, item: Item<'_>, expiry: Expiry) -> Result<bool> {
-        let answer = self.run(&Command::Add(key, item.bytes, expiry))?;
+    async fn add_over<D: Driver<RespProtocol>>(
+        &self,
+        driver: &D,
+        key: &str,
+        item: Item<'_>,
+        expiry: Expiry,
+    ) -> Result<bool> {
+        let answer = self.run(driver, &Command::Add(key, item.bytes, expiry)).await?;
         answer.judge(|replies| match replies.clone().next() {
             // EXISTS, asked because the entry would be expired at once.
             Some(super::Reply::Integer(existing)) => Ok(existing == 0),
@@ -233,26 +216,26 @@ impl Store for RedisStore {
         })
     }
 
-    fn touch(&self, key: &str, expiry: Expiry) -> Result<bool> {
-        let answer = self.run(&Command::Touch(key, expiry))?;
+    async fn touch_over<D: Driver<RespProtocol>>(&self, driver: &D, key: &str, expiry: Expiry) -> Result<bool> {
+        let answer = self.run(driver, &Command::Touch(key, expiry)).await?;
         let judge = if expiry == Expiry::Never { command::last_of_transaction } else { command::integer };
         answer.judge(judge).map(|touched| touched > 0)
     }
 
-    fn delete(&self, key: &str) -> Result<bool> {
-        self.run(&Command::Delete(key))?.judge(command::integer).map(|deleted| deleted > 0)
+    async fn delete_over<D: Driver<RespProtocol>>(&self, driver: &D, key: &str) -> Result<bool> {
+        self.run(driver, &Command::Delete(key)).await?.judge(command::integer).map(|deleted| deleted > 0)
     }
 
-    fn has(&self, key: &str) -> Result<bool> {
-        self.run(&Command::Has(key))?.judge(command::integer).map(|found| found > 0)
+    async fn has_over<D: Driver<RespProtocol>>(&self, driver: &D, key: &str) -> Result<bool> {
+        self.run(driver, &Command::Has(key)).await?.judge(command::integer).map(|found| found > 0)
     }
 
-    fn incr(&self, key: &str, delta: i64) -> Result<Option<Integer>> {
-        let mut answer = self.run(&Command::Incr(key, delta, false))?;
+    async fn incr_over<D: Driver<RespProtocol>>(&self, driver: &D, key: &str, delta: i64) -> Result<Option<Integer>> {
+        let mut answer = self.run(driver, &Command::Incr(key, delta, false)).await?;
         if command::wants_script(answer.replies()) {
             // Its connection goes back first: there may be no second one.
             drop(answer);
-            answer = self.run(&Command::Incr(key, delta, true))?;
+            answer = self.run(driver, &Command::Incr(key, delta, true)).await?;
         }
         answer.judge(|replies| {
             if command::is_not_an_integer(replies.clone()) {
@@ -266,42 +249,40 @@ impl Store for RedisStore {
         })
     }
 
-    fn get_many(&self, keys: &[&str], visit: &mut dyn FnMut(usize, Item<'_>)) -> Result<()> {
-        self.fetch_many(keys)?.visit(visit);
-        Ok(())
-    }
-
-    fn set_many(&self, items: &[(&str, Item<'_>)], expiry: Expiry) -> Result<Vec<usize>> {
+    async fn set_many_over<D: Driver<RespProtocol>>(
+        &self,
+        driver: &D,
+        items: &[(&str, Item<'_>)],
+        expiry: Expiry,
+    ) -> Result<Vec<usize>> {
         if !items.is_empty() {
             let items: Vec<(&str, &[u8])> = items.iter().map(|(key, item)| (*key, item.bytes)).collect();
-            self.run(&Command::SetMany(&items, expiry))?.judge(command::check)?;
+            self.run(driver, &Command::SetMany(&items, expiry)).await?.judge(command::check)?;
         }
         Ok(Vec::new())
     }
 
-    fn delete_many(&self, keys: &[&str]) -> Result<()> {
+    async fn delete_many_over<D: Driver<RespProtocol>>(&self, driver: &D, keys: &[&str]) -> Result<()> {
         if !keys.is_empty() {
-            self.run(&Command::DeleteMany(keys))?.judge(command::check)?;
+            self.run(driver, &Command::DeleteMany(keys)).await?.judge(command::check)?;
         }
         Ok(())
     }
 
-    fn clear(&self) -> Result<()> {
-        self.run(&Command::Clear)?.judge(command::check)
+    async fn clear_over<D: Driver<RespProtocol>>(&self, driver: &D) -> Result<()> {
+        self.run(driver, &Command::Clear).await?.judge(command::check)
     }
 
-    fn ttl(&self, key: &str) -> Result<Ttl> {
-        self.run(&Command::Ttl(key))?.judge(command::ttl)
+    async fn ttl_over<D: Driver<RespProtocol>>(&self, driver: &D, key: &str) -> Result<Ttl> {
+        self.run(driver, &Command::Ttl(key)).await?.judge(command::ttl)
     }
 
-    fn check(&self) -> Vec<ServerReport> {
-        self.pools
-            .iter()
-            .enumerate()
-            .map(|(server, pool)| ServerReport {
-                server: pool.endpoint().label.clone(),
-                result: self.info(server).map_err(|error| error.with_operation("check")),
-            })
-            .collect()
+    async fn check_over<D: Driver<RespProtocol>>(&self, driver: &D) -> Vec<ServerReport> {
+        let mut reports = Vec::new();
+        for (index, server) in self.servers.all().iter().enumerate() {
+            let result = self.info(driver, index).await.map_err(|error| error.with_operation("check"));
+            reports.push(ServerReport { server: server.label().to_owned(), result });
+        }
+        reports
     }
 }

@@ -1,5 +1,6 @@
 //! Stores of both network backends, so that a test says once what holds for both.
 
+use pinyon::ServerStore;
 use pinyon::memcached::MemcachedStore;
 use pinyon::redis::RedisStore;
 use pinyon::settings::{Address, MemcachedSettings, RedisServer, RedisSettings};

@@ -1,0 +1,524 @@
+//! One connection that all requests of an event loop to one server share: requests leave in the order in which they were
+//! made, as many as there are in one write, and their replies come back in that order.
+//!
+//! A link does no waiting. Whoever drives it (tokio, asyncio) watches its descriptor and its deadline, and calls
+//! [`Link::send`], [`Link::receive`] and [`Link::expire`].
+//!
+//! A request that nobody waits for any more, because its task was cancelled or its time is up, keeps its place: its reply
+//! is read and dropped. After a time-out in which the server said nothing at all, the link takes no new requests (a fresh
+//! one does) and ends with the last of its own.
+
+use super::server::{self, Failure, Server};
+use super::slot::{Reply, Slot};
+use super::stream::{Opening, Stream};
+use super::{MAX_REPLY_BYTES, Parser, Protocol};
+use crate::error::Error;
+use bytes::Bytes;
+use rustix::event::PollFlags;
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+/// What one read asks for at most.
+const READ_CHUNK: usize = 64 * 1024;
+/// With this many bytes waiting to be sent, further requests wait before they are even encoded.
+const ROOM: usize = 1024 * 1024;
+/// A buffer that grew beyond this is given back when it is empty.
+const KEPT_BUFFER: usize = 256 * 1024;
+/// The most that is set aside for a reply before its bytes come.
+const READ_AHEAD: usize = 1024 * 1024;
+
+/// One shared connection to one server.
+pub struct Link<P: Protocol> {
+    server: Arc<Server<P>>,
+    stage: Stage,
+    /// What is to be sent: the greeting, then requests.
+    out: Vec<u8>,
+    /// How much of `out` the system has taken.
+    sent: usize,
+    /// Where `out` begins in everything that was ever to be sent.
+    base: u64,
+    /// Requests made before the server has answered the greeting. No value is sent to what may be another kind of server.
+    held: Vec<u8>,
+    pending: VecDeque<Pending<P>>,
+    /// How many of the first in `pending` nobody waits for any more, because their time is up.
+    late: usize,
+    waiting_for_room: VecDeque<(Instant, Waker)>,
+    /// Bytes of a reply that is not complete.
+    incoming: Vec<u8>,
+    parser: P::Parser,
+    scratch: Box<[u8]>,
+    complete: Vec<Complete<P>>,
+    last_received: Instant,
+    retired: bool,
+}
+
+enum Stage {
+    /// The host name is being looked up, since the link was made.
+    LookingUp(Instant),
+    Connecting(Opening, Instant),
+    /// Waiting for so many replies to the greeting, until then.
+    Greeting(Stream, usize, Instant),
+    Open(Stream),
+    /// Its socket lives as long as the link, so that whoever watches the descriptor can stop first.
+    Closed(#[expect(dead_code, reason = "kept open, see above")] Option<Stream>),
+}
+
+struct Pending<P: Protocol> {
+    expected: usize,
+    slot: Arc<Slot<P>>,
+    /// Where the request begins in everything that was ever to be sent, once it has left `held`.
+    start: u64,
+    made: Instant,
+    deadline: Instant,
+}
+
+/// Replies that are complete, and where they lie in what was read.
+type Complete<P> = (Arc<Slot<P>>, <P as Protocol>::Parser, Range<usize>);
+
+/// What became of a request that was to be made.
+pub(super) enum Made<P: Protocol> {
+    /// The replies will be in the slot. The second is true if the server had been greeted before.
+    Pending(Arc<Slot<P>>, bool),
+    /// There is no room for it now; the waker has been noted.
+    NoRoom,
+    /// The link is closed, or will be.
+    Unusable,
+}
+
+impl<P: Protocol> Link<P> {
+    /// A link that is not connected yet: [`Link::connect`] does that.
+    pub fn new(server: Arc<Server<P>>) -> Self {
+        let now = Instant::now();
+        let until = now + server.endpoint.connect_timeout;
+        Self {
+            server,
+            stage: Stage::LookingUp(until),
+            out: Vec::new(),
+            sent: 0,
+            base: 0,
+            held: Vec::new(),
+            pending: VecDeque::new(),
+            late: 0,
+            waiting_for_room: VecDeque::new(),
+            incoming: Vec::new(),
+            parser: P::Parser::default(),
+            scratch: vec![0; READ_CHUNK].into_boxed_slice(),
+            complete: Vec::new(),
+            last_received: now,
+            retired: false,
+        }
+    }
+
+    /// The server at the other end.
+    pub fn server(&self) -> &Arc<Server<P>> {
+        &self.server
+    }
+
+    /// Connects to the first of `addresses` that takes the connection; none for a unix socket. The error says why the host
+    /// name could not be looked up.
+    pub fn connect(&mut self, addresses: io::Result<Vec<SocketAddr>>) {
+        let Stage::LookingUp(until) = self.stage else { return };
+        let opening = addresses.map_err(|error| self.server.unreachable(&error)).and_then(|addresses| {
+            Opening::start(&self.server.endpoint.address, addresses, self.server.tls_config()?)
+                .map_err(|error| self.server.unreachable(&error))
+        });
+        match opening {
+            Ok(opening) => {
+                self.stage = Stage::Connecting(opening, until);
+                self.go_on_connecting();
+            }
+            Err(error) => self.close(&error, None),
+        }
+    }
+
+    /// Makes a request. `encode` writes it and returns the number of its replies.
+    pub(super) fn request(
+        &mut self,
+        encode: impl Fn(&mut Vec<u8>) -> usize,
+        waker: &Waker,
+        wait_until: Instant,
+    ) -> Made<P> {
+        if !self.is_usable() {
+            return Made::Unusable;
+        }
+        if !self.has_room() {
+            self.waiting_for_room.push_back((wait_until, waker.clone()));
+            return Made::NoRoom;
+        }
+        let greeted = matches!(self.stage, Stage::Open(_));
+        let out = if greeted { &mut self.out } else { &mut self.held };
+        let start = out.len() as u64 + if greeted { self.base } else { 0 };
+        let expected = encode(out);
+        let (slot, made) = (Arc::new(Slot::new()), Instant::now());
+        let deadline = made + self.server.endpoint.timeout;
+        self.pending.push_back(Pending { expected, slot: slot.clone(), start, made, deadline });
+        // The next in the queue may have room too.
+        self.invite();
+        Made::Pending(slot, greeted)
+    }
+
+    /// True if new requests may be made here.
+    pub fn is_usable(&self) -> bool {
+        !self.retired && !self.is_closed()
+    }
+
+    /// True if the connection has come to its end and nobody waits for anything from it.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Closed(_))
+    }
+
+    /// True if a request may be made without waiting for room.
+    pub fn has_room(&self) -> bool {
+        self.out.len() - self.sent + self.held.len() < ROOM
+    }
+
+    /// Notes somebody who waits for room. False if there is some.
+    pub(super) fn wait_for_room(&mut self, waker: &Waker, until: Instant) -> bool {
+        let waits = self.is_usable() && !self.has_room();
+        if waits {
+            self.waiting_for_room.push_back((until, waker.clone()));
+        }
+        waits
+    }
+
+    /// Wakes the next that waits for room, if there is some. Whoever was invited and does not come has to pass it on.
+    pub(super) fn invite(&mut self) {
+        if (self.has_room() || self.is_closed())
+            && let Some((_, waker)) = self.waiting_for_room.pop_front()
+        {
+            waker.wake();
+        }
+    }
+
+    /// True if there is something to send.
+    pub fn wants_to_send(&self) -> bool {
+        match &self.stage {
+            Stage::Greeting(stream, ..) | Stage::Open(stream) => self.sent < self.out.len() || stream.has_unsent(),
+            _ => false,
+        }
+    }
+
+    /// The descriptor to watch, and for what.
+    pub fn interest(&self) -> Option<(RawFd, Interest)> {
+        match &self.stage {
+            Stage::Connecting(opening, _) => {
+                let watched = opening.watched()?;
+                let events = watched.1;
+                Some((
+                    watched.0,
+                    Interest { read: events.contains(PollFlags::IN), write: events.contains(PollFlags::OUT) },
+                ))
+            }
+            Stage::Greeting(stream, ..) | Stage::Open(stream) => {
+                Some((stream.as_raw_fd(), Interest { read: true, write: self.wants_to_send() }))
+            }
+            Stage::LookingUp(_) | Stage::Closed(_) => None,
+        }
+    }
+
+    /// When [`Link::expire`] has to be called.
+    pub fn deadline(&self) -> Option<Instant> {
+        let stage = match &self.stage {
+            Stage::LookingUp(until) | Stage::Greeting(_, _, until) => Some(*until),
+            Stage::Connecting(opening, until) => Some(opening.again_at().map_or(*until, |again| again.min(*until))),
+            Stage::Open(_) => self.pending.get(self.late).map(|pending| pending.deadline),
+            Stage::Closed(_) => None,
+        };
+        let room = self.waiting_for_room.front().map(|(until, _)| *until);
+        stage.into_iter().chain(room).min()
+    }
+
+    /// Goes on when the descriptor can be written to: connects, greets, sends what is to be sent.
+    pub fn send(&mut self) {
+        if matches!(self.stage, Stage::Connecting(..)) {
+            self.go_on_connecting();
+        }
+        loop {
+            let (Stage::Greeting(stream, ..) | Stage::Open(stream)) = &mut self.stage else { return };
+            let outcome = match self.out.get(self.sent..) {
+                Some(rest) if !rest.is_empty() => stream.try_write(rest),
+                _ if stream.has_unsent() => stream.flush().map(|()| 0),
+                _ => break,
+            };
+            match outcome {
+                Ok(taken) => self.sent += taken,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return self.lose(&error),
+            }
+        }
+        if self.sent == self.out.len() {
+            self.base += self.sent as u64;
+            self.sent = 0;
+            self.out.clear();
+            if self.out.capacity() > KEPT_BUFFER {
+                self.out = Vec::new();
+            }
+        } else if self.sent > KEPT_BUFFER {
+            self.base += self.sent as u64;
+            self.out.drain(..self.sent);
+            self.sent = 0;
+        }
+        self.invite();
+    }
+
+    /// Goes on when the descriptor can be read: takes everything that has come.
+    pub fn receive(&mut self) {
+        if matches!(self.stage, Stage::Connecting(..)) {
+            return self.go_on_connecting();
+        }
+        loop {
+            let (Stage::Greeting(stream, ..) | Stage::Open(stream)) = &mut self.stage else { return };
+            // TLS may hold decrypted bytes that no descriptor tells of.
+            let tells = !matches!(stream, Stream::Tls(_));
+            match stream.try_read(&mut self.scratch) {
+                Ok(0) => return self.end(),
+                Ok(count) => {
+                    self.take(count);
+                    if tells && count < READ_CHUNK {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => return self.lose(&error),
+            }
+        }
+    }
+
+    /// Ends what has come to its deadline.
+    pub fn expire(&mut self, now: Instant) {
+        match &mut self.stage {
+            Stage::LookingUp(until) if now >= *until => {
+                let error = self.server.unreachable(&io::ErrorKind::TimedOut.into());
+                self.close(&error, None);
+            }
+            Stage::Connecting(opening, until) => {
+                if now >= *until {
+                    let error = self.server.unreachable(&opening.timed_out());
+                    self.close(&error, None);
+                } else {
+                    self.go_on_connecting();
+                }
+            }
+            Stage::Greeting(_, _, until) if now >= *until => {
+                self.fail_greeting(server::timed_out::<P>(self.server.endpoint.timeout));
+            }
+            Stage::Open(_) => self.expire_requests(now),
+            _ => {}
+        }
+        while self.waiting_for_room.front().is_some_and(|(until, _)| now >= *until) {
+            if let Some((_, waker)) = self.waiting_for_room.pop_front() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Ends the link at once: what is pending fails with `error`.
+    pub fn abandon(&mut self, error: &Error) {
+        self.close(error, None);
+    }
+
+    fn expire_requests(&mut self, now: Instant) {
+        let sent = self.base + self.sent as u64;
+        while let Some(pending) = self.pending.get(self.late).filter(|pending| now >= pending.deadline) {
+            let error = server::timed_out::<P>(self.server.endpoint.timeout);
+            pending.slot.fill(Err(Failure { error, sent: pending.start < sent, dead: false }));
+            // Nothing came since it was made: the server, or the way to it, may be dead.
+            self.retired |= self.last_received <= pending.made;
+            self.late += 1;
+        }
+        if self.retired {
+            self.dismiss();
+            if self.late == self.pending.len() {
+                self.close_quietly();
+            }
+        }
+    }
+
+    fn go_on_connecting(&mut self) {
+        let Stage::Connecting(opening, _) = &mut self.stage else { return };
+        match opening.finish() {
+            Ok(None) => {}
+            Ok(Some(stream)) => {
+                if let Err(error) = stream.set_nonblocking(true) {
+                    let error = self.server.unreachable(&error);
+                    return self.close(&error, Some(stream));
+                }
+                let expected = self.server.protocol.hello(&mut self.out);
+                let until = Instant::now() + self.server.endpoint.timeout;
+                // Connecting has a time of its own.
+                self.pending.iter_mut().for_each(|pending| pending.deadline = until);
+                self.stage = Stage::Greeting(stream, expected, until);
+                self.send();
+            }
+            Err(error) => {
+                let error = self.server.unreachable(&error);
+                self.close(&error, None);
+            }
+        }
+    }
+
+    /// Takes the first `count` bytes of `scratch`.
+    fn take(&mut self, count: usize) {
+        self.last_received = Instant::now();
+        if self.incoming.is_empty() && self.incoming.capacity() == 0 {
+            self.incoming.reserve_exact(count);
+        } else {
+            self.incoming.reserve(self.parser.missing().min(READ_AHEAD));
+        }
+        self.incoming.extend_from_slice(self.scratch.get(..count).unwrap_or_default());
+        if let Stage::Greeting(_, expected, _) = self.stage {
+            self.take_greeting(expected);
+        }
+        if matches!(self.stage, Stage::Open(_)) {
+            self.take_replies();
+        }
+    }
+
+    fn take_greeting(&mut self, expected: usize) {
+        if let Err(malformed) = self.parser.advance(&self.incoming, expected) {
+            let error = P::foreign(malformed, &self.incoming);
+            return self.fail_greeting(error);
+        }
+        if self.parser.replies() < expected {
+            return;
+        }
+        if let Err(error) = self.server.welcome(&self.parser, &self.incoming) {
+            return self.close(&error, None);
+        }
+        let used = self.parser.consumed();
+        self.parser.clear();
+        self.incoming.drain(..used);
+        let Stage::Greeting(stream, ..) = std::mem::replace(&mut self.stage, Stage::Closed(None)) else { return };
+        self.stage = Stage::Open(stream);
+        let end = self.base + self.out.len() as u64;
+        self.pending.iter_mut().for_each(|pending| pending.start += end);
+        self.out.append(&mut self.held);
+        self.send();
+    }
+
+    fn take_replies(&mut self) {
+        let mut start = 0;
+        let mut broken = None;
+        loop {
+            let rest = self.incoming.get(start..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            let expected = self.pending.front().map_or(1, |pending| pending.expected);
+            if let Err(malformed) = self.parser.advance(rest, expected) {
+                broken = Some(P::foreign(malformed, rest));
+                break;
+            }
+            if self.parser.replies() < expected {
+                if rest.len() > MAX_REPLY_BYTES {
+                    broken = Some(server::too_long::<P>());
+                }
+                break;
+            }
+            let Some(pending) = self.pending.pop_front() else {
+                broken = Some(server::unasked::<P>());
+                break;
+            };
+            self.late = self.late.saturating_sub(1);
+            let end = start + self.parser.consumed();
+            self.complete.push((pending.slot, std::mem::take(&mut self.parser), start..end));
+            start = end;
+        }
+        if start > 0 {
+            let rest = self.incoming.get(start..).unwrap_or_default().to_vec();
+            let bytes = Bytes::from(std::mem::replace(&mut self.incoming, rest));
+            for (slot, parser, range) in self.complete.drain(..) {
+                slot.fill(Ok(Reply { parser, bytes: bytes.slice(range) }));
+            }
+        }
+        if let Some(error) = broken {
+            self.close(&error, None);
+        } else if self.retired && self.late == self.pending.len() {
+            self.close_quietly();
+        }
+    }
+
+    /// The server has closed the connection.
+    fn end(&mut self) {
+        let error = server::closed::<P>(!self.incoming.is_empty());
+        if matches!(self.stage, Stage::Greeting(..)) {
+            return self.fail_greeting(error);
+        }
+        self.close(&error, None);
+    }
+
+    /// Reading or writing has failed.
+    fn lose(&mut self, error: &io::Error) {
+        let error = server::lost::<P>(error);
+        if matches!(self.stage, Stage::Greeting(..)) {
+            return self.fail_greeting(error);
+        }
+        self.close(&error, None);
+    }
+
+    fn fail_greeting(&mut self, error: Error) {
+        let failure = Failure { error, sent: false, dead: false };
+        let error = self.server.unfriendly((&self.parser, &self.incoming), failure);
+        self.close(&error, None);
+    }
+
+    fn close_quietly(&mut self) {
+        let error = server::closed::<P>(false);
+        self.close(&error, None);
+    }
+
+    /// Ends the link: everything that is pending fails with `error`.
+    fn close(&mut self, error: &Error, stream: Option<Stream>) {
+        let was_open = matches!(self.stage, Stage::Open(_));
+        let stage = std::mem::replace(&mut self.stage, Stage::Closed(None));
+        self.stage = Stage::Closed(match stage {
+            Stage::Greeting(stream, ..) | Stage::Open(stream) => Some(stream),
+            Stage::Connecting(opening, _) => opening.into_stream(),
+            _ => stream,
+        });
+        let sent = self.base + self.sent as u64;
+        let mut untouched = self.incoming.is_empty();
+        for pending in self.pending.drain(..) {
+            let failure = Failure {
+                error: error.clone(),
+                sent: was_open && pending.start < sent,
+                // Only the first can have had a part of its reply.
+                dead: was_open && untouched && error.is_connection(),
+            };
+            pending.slot.fill(Err(failure));
+            untouched = true;
+        }
+        self.late = 0;
+        (self.out, self.held, self.incoming) = (Vec::new(), Vec::new(), Vec::new());
+        self.sent = 0;
+        self.dismiss();
+    }
+
+    /// Sends everybody who waits for room elsewhere.
+    fn dismiss(&mut self) {
+        self.waiting_for_room.drain(..).for_each(|(_, waker)| waker.wake());
+    }
+}
+
+/// What a descriptor is watched for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// Bytes have come.
+    pub read: bool,
+    /// Bytes can be sent.
+    pub write: bool,
+}
+
+impl<P: Protocol> std::fmt::Debug for Link<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Link({} {}, {} pending)", P::NAME, self.server.label(), self.pending.len())
+    }
+}
