@@ -62,6 +62,16 @@ pub(crate) enum TimeoutArgument<'py> {
     Given(Bound<'py, PyAny>),
 }
 
+impl<'py> TimeoutArgument<'py> {
+    /// The argument to give to another call.
+    pub(crate) fn given(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::NotGiven => Ok(hooks(py)?.default_timeout.bind(py).clone()),
+            Self::Given(timeout) => Ok(timeout.clone()),
+        }
+    }
+}
+
 impl<'py> FromPyObject<'_, 'py> for TimeoutArgument<'py> {
     type Error = PyErr;
 
@@ -84,6 +94,11 @@ impl MadeKey {
         std::str::from_utf8(&self.0).map_err(|_| {
             PyValueError::new_err("a cache key with a lone surrogate has no UTF-8 form and cannot be sent to a server")
         })
+    }
+
+    /// As text, after [`MadeKey::text`] has said that it is some.
+    pub(crate) fn checked(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     fn of(text: &Bound<'_, PyAny>) -> PyResult<Self> {

@@ -9,6 +9,7 @@ use pinyon::value::codec::flag;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyInt, PyString};
 
 /// The largest value that a compressed one may become: 512 MiB.
@@ -59,6 +60,40 @@ impl Encoded<'_> {
             Content::Digits(digits) => digits.as_bytes(),
         };
         Ok(Item { bytes, flags: self.flags })
+    }
+}
+
+/// An encoded value that can be kept while others use the interpreter.
+pub(crate) struct OwnedItem {
+    content: OwnedContent,
+    flags: u32,
+}
+
+enum OwnedContent {
+    Bytes(PyBackedBytes),
+    Text(PyBackedStr),
+    Digits(String),
+}
+
+impl Encoded<'_> {
+    pub(crate) fn into_owned(self) -> PyResult<OwnedItem> {
+        let content = match self.content {
+            Content::Bytes(bytes) => OwnedContent::Bytes(bytes.into()),
+            Content::Text(text) => OwnedContent::Text(text.try_into()?),
+            Content::Digits(digits) => OwnedContent::Digits(digits),
+        };
+        Ok(OwnedItem { content, flags: self.flags })
+    }
+}
+
+impl OwnedItem {
+    pub(crate) fn item(&self) -> Item<'_> {
+        let bytes = match &self.content {
+            OwnedContent::Bytes(bytes) => &**bytes,
+            OwnedContent::Text(text) => text.as_bytes(),
+            OwnedContent::Digits(digits) => digits.as_bytes(),
+        };
+        Item { bytes, flags: self.flags }
     }
 }
 

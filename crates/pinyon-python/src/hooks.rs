@@ -20,6 +20,8 @@ pub(crate) struct Hooks {
     pub loads: Py<PyAny>,
     /// `zlib.decompressobj`
     pub decompressobj: Py<PyAny>,
+    /// `asyncio.get_running_loop`
+    pub get_running_loop: Py<PyAny>,
     /// `logging.getLogger("pinyon")`
     pub logger: Py<PyAny>,
 }
@@ -44,6 +46,7 @@ pub(crate) fn install(
             dumps: pickle.getattr("dumps")?.unbind(),
             loads: pickle.getattr("loads")?.unbind(),
             decompressobj: py.import("zlib")?.getattr("decompressobj")?.unbind(),
+            get_running_loop: py.import("asyncio")?.getattr("get_running_loop")?.unbind(),
             logger: py.import("logging")?.call_method1("getLogger", PyTuple::new(py, ["pinyon"])?)?.unbind(),
         },
     );

@@ -5,14 +5,17 @@
 
 #![allow(clippy::needless_pass_by_value)] // PyO3 hands arguments over by value
 
+mod asynchronous;
 mod backend;
 mod class_version;
 mod codec;
 mod configuration;
 mod errors;
+mod event_loop;
 mod hooks;
 mod local;
 mod local_view;
+mod operation;
 mod places;
 mod report;
 mod store_cache;
@@ -24,6 +27,11 @@ use pyo3::prelude::*;
 mod _pinyon {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::asynchronous::{
+        start_add, start_clear, start_delete, start_delete_many, start_get, start_get_many, start_has_key, start_incr,
+        start_set, start_set_many, start_touch, start_ttl,
+    };
     #[pymodule_export]
     use crate::backend::Backend;
     #[pymodule_export]

@@ -7,6 +7,7 @@ use crate::backend::{Backend, MadeKey, TimeoutArgument};
 use crate::codec::Encoded;
 use crate::configuration::{Configuration, Counters};
 use crate::errors::{improperly_configured, key_not_found, raise};
+use crate::event_loop;
 use crate::local::{from_absolute, items, make_keys, seconds_left};
 use crate::report;
 use pinyon::file::FileStore;
@@ -39,7 +40,7 @@ struct Open {
 }
 
 #[derive(Clone, Debug)]
-enum Shared {
+pub(crate) enum Shared {
     Redis(Arc<RedisStore>),
     Memcached(Arc<MemcachedStore>),
     File(Arc<FileStore>),
@@ -87,8 +88,8 @@ impl Shared {
 
     fn open_connections(&self) -> Option<usize> {
         match self {
-            Self::Redis(store) => Some(store.open_connections()),
-            Self::Memcached(store) => Some(store.open_connections()),
+            Self::Redis(store) => Some(store.open_connections() + event_loop::open_connections(store)),
+            Self::Memcached(store) => Some(store.open_connections() + event_loop::open_connections(store)),
             Self::File(_) => None,
         }
     }
@@ -117,6 +118,10 @@ fn plain(bytes: &[u8]) -> Item<'_> {
 }
 
 impl StoreCache {
+    pub(crate) fn shared<'a>(slf: &'a Bound<'_, Self>) -> PyResult<&'a Shared> {
+        Ok(&slf.get().open()?.store)
+    }
+
     fn open(&self) -> PyResult<&Open> {
         self.open.get().ok_or_else(|| PyRuntimeError::new_err("the cache was not initialised"))
     }
@@ -127,15 +132,66 @@ impl StoreCache {
         ignored: R,
         ask: impl FnOnce(&Shared) -> pinyon::Result<R> + Send,
     ) -> PyResult<R> {
-        let open = slf.get().open()?;
-        let store = &open.store;
+        let store = Self::shared(slf)?;
         match slf.py().detach(|| ask(store)) {
             Ok(result) => Ok(result),
-            Err(error) => open.failed(slf, error).map(|()| ignored),
+            Err(error) => Self::failed(slf, error).map(|()| ignored),
         }
     }
 
-    fn expiry(slf: &Bound<'_, Self>, timeout: &TimeoutArgument<'_>) -> PyResult<Expiry> {
+    /// Counts an error, and raises it unless the settings say that it is ignored.
+    pub(crate) fn failed(slf: &Bound<'_, Self>, error: Error) -> PyResult<()> {
+        let open = slf.get().open()?;
+        open.counters().errors.fetch_add(1, Ordering::Relaxed);
+        let ignored = open.ignore_exceptions && error.is_connection();
+        if ignored { Ok(()) } else { Err(raise(slf.as_super(), error)) }
+    }
+
+    /// The Python value; `None` for one that cannot be read.
+    pub(crate) fn decode<'py>(
+        slf: &Bound<'py, Self>,
+        key: &MadeKey,
+        item: Item<'_>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (py, configuration) = (slf.py(), slf.get().open()?.configuration.get());
+        match configuration.codec.decode(py, item) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => configuration.bad_value(py, key.bytes(), error).map(|()| None),
+        }
+    }
+
+    /// Counts what was found and what was not.
+    pub(crate) fn count(slf: &Bound<'_, Self>, hits: u64, misses: u64) -> PyResult<()> {
+        slf.get().open()?.counters().found(hits, misses);
+        Ok(())
+    }
+
+    /// What `incr` returns, or raises if there was nothing to add to.
+    pub(crate) fn sum<'py>(
+        slf: &Bound<'py, Self>,
+        made: &MadeKey,
+        key: &Bound<'py, PyAny>,
+        sum: Option<Integer>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        match sum {
+            Some(Integer::Small(number)) => Ok(number.into_pyobject(py)?.into_any()),
+            Some(Integer::Big(number)) => Ok(number.into_pyobject(py)?.into_any()),
+            None => Err(match Self::shared(slf)? {
+                Shared::Redis(_) => key_not_found(made.bytes(), true),
+                Shared::Memcached(_) => key_not_found(made.bytes(), false),
+                // Django's base class names the caller's key.
+                Shared::File(_) => key_not_found(key.str()?.to_string_lossy().as_bytes(), false),
+            }),
+        }
+    }
+
+    /// What `clear` returns: True for Redis, as Django does.
+    pub(crate) fn cleared(slf: &Bound<'_, Self>) -> PyResult<Option<bool>> {
+        Ok(matches!(Self::shared(slf)?, Shared::Redis(_)).then_some(true))
+    }
+
+    pub(crate) fn expiry(slf: &Bound<'_, Self>, timeout: &TimeoutArgument<'_>) -> PyResult<Expiry> {
         let read = match slf.get().open()?.store {
             Shared::Redis(_) => from_seconds,
             Shared::Memcached(_) => from_exptime,
@@ -144,29 +200,14 @@ impl StoreCache {
         Backend::expiry(slf.as_super(), timeout, read)
     }
 
-    fn encode<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Encoded<'py>> {
+    pub(crate) fn encode<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Encoded<'py>> {
         slf.get().open()?.configuration.get().codec.encode(value)
     }
 }
 
 impl Open {
-    fn failed(&self, slf: &Bound<'_, StoreCache>, error: Error) -> PyResult<()> {
-        self.counters().errors.fetch_add(1, Ordering::Relaxed);
-        let ignored = self.ignore_exceptions && error.is_connection();
-        if ignored { Ok(()) } else { Err(raise(slf.as_super(), error)) }
-    }
-
     fn counters(&self) -> &Counters {
         &self.configuration.get().counters
-    }
-
-    /// The Python value; `None` for one that cannot be read.
-    fn decode<'py>(&self, py: Python<'py>, key: &MadeKey, item: Item<'_>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let configuration = self.configuration.get();
-        match configuration.codec.decode(py, item) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => configuration.bad_value(py, key.bytes(), error).map(|()| None),
-        }
     }
 }
 
@@ -216,10 +257,9 @@ impl StoreCache {
         let py = slf.py();
         let made = Backend::make_key(slf.as_super(), key, version)?;
         let text = made.text()?;
-        let open = slf.get().open()?;
         let fetched = Self::run(slf, None, |store| store.fetch(text).map(Some))?;
-        let value = fetched.and_then(|found| found.item(|item| open.decode(py, &made, item))).transpose()?.flatten();
-        open.counters().found(u64::from(value.is_some()), u64::from(value.is_none()));
+        let value = fetched.and_then(|found| found.item(|item| Self::decode(slf, &made, item))).transpose()?.flatten();
+        Self::count(slf, u64::from(value.is_some()), u64::from(value.is_none()))?;
         Ok(value.or(default).unwrap_or_else(|| py.None().into_bound(py)))
     }
 
@@ -295,16 +335,7 @@ impl StoreCache {
         let Some(result) = Self::run(slf, None, |store| store.store().incr(text, delta).map(Some))? else {
             return Ok(py.None().into_bound(py));
         };
-        match result {
-            Some(Integer::Small(number)) => Ok(number.into_pyobject(py)?.into_any()),
-            Some(Integer::Big(number)) => Ok(number.into_pyobject(py)?.into_any()),
-            None => Err(match slf.get().open()?.store {
-                Shared::Redis(_) => key_not_found(made.bytes(), true),
-                Shared::Memcached(_) => key_not_found(made.bytes(), false),
-                // Django's base class names the caller's key.
-                Shared::File(_) => key_not_found(key.str()?.to_string_lossy().as_bytes(), false),
-            }),
-        }
+        Self::sum(slf, &made, key, result)
     }
 
     #[pyo3(signature = (keys, version=None))]
@@ -316,14 +347,13 @@ impl StoreCache {
         let py = slf.py();
         let (names, made) = make_keys(slf.as_super(), keys, version)?;
         let texts = made.iter().map(MadeKey::text).collect::<PyResult<Vec<_>>>()?;
-        let open = slf.get().open()?;
         let found = PyDict::new(py);
         let fetched = Self::run(slf, None, |store| store.fetch_many(&texts).map(Some))?;
         let mut outcome = Ok(());
         if let Some(fetched) = fetched {
             fetched.visit(&mut |index, item| {
                 if outcome.is_ok() {
-                    outcome = open.decode(py, &made[index], item).and_then(|value| match value {
+                    outcome = Self::decode(slf, &made[index], item).and_then(|value| match value {
                         Some(value) => found.set_item(&names[index], value),
                         None => Ok(()),
                     });
@@ -332,7 +362,7 @@ impl StoreCache {
         }
         outcome?;
         let hits = found.len() as u64;
-        open.counters().found(hits, (names.len() as u64).saturating_sub(hits));
+        Self::count(slf, hits, (names.len() as u64).saturating_sub(hits))?;
         Ok(found)
     }
 
@@ -371,7 +401,7 @@ impl StoreCache {
     /// Empties the whole store, other applications' entries in it too, as Django does. True for Redis.
     fn clear(slf: &Bound<'_, Self>) -> PyResult<Option<bool>> {
         Self::run(slf, (), |store| store.store().clear())?;
-        Ok(matches!(slf.get().open()?.store, Shared::Redis(_)).then_some(true))
+        Self::cleared(slf)
     }
 
     /// Seconds that the entry has left; None if it does not expire, 0 if there is none.

@@ -1,4 +1,4 @@
-"""What the backends have in common on the Python side: making one, its alias, and Django's thread-wrapped async methods."""
+"""What the backends have in common on the Python side: making one, its alias, and what Django gives all caches."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from django.core.cache.backends.base import (
 )
 
 from pinyon import _pinyon
+from pinyon.django.asynchronous import follow_overrides
 
 logger = logging.getLogger("pinyon")
 
@@ -43,6 +44,11 @@ class Backend(BaseCache):
         self._location = location
         self._initialise(location, params)
         self._configure(configuration)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "_backend_path" not in cls.__dict__:
+            follow_overrides(cls)
 
     def _initialise(self, location: Any, params: dict[str, Any]) -> None:
         """Django's own ``__init__``, which not every class of Django's takes the same arguments for."""
@@ -95,34 +101,8 @@ class Backend(BaseCache):
             self.set(key, default, timeout=timeout, version=version)
         return default
 
-    # Before Django 6.1 these make one thread hop a key, and `aincr` is not atomic.
-
-    async def aget_many(self, keys: Any, version: Any = None) -> Any:
-        return await sync_to_async(self.get_many, thread_sensitive=True)(keys, version)
-
-    async def aset_many(self, data: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Any:
-        return await sync_to_async(self.set_many, thread_sensitive=True)(data, timeout, version)
-
-    async def adelete_many(self, keys: Any, version: Any = None) -> Any:
-        return await sync_to_async(self.delete_many, thread_sensitive=True)(keys, version)
-
     async def aget_or_set(self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Any:
         return await sync_to_async(self.get_or_set, thread_sensitive=True)(key, default, timeout, version)
-
-    async def ahas_key(self, key: Any, version: Any = None) -> Any:
-        return await sync_to_async(self.has_key, thread_sensitive=True)(key, version)
-
-    async def aincr(self, key: Any, delta: Any = 1, version: Any = None) -> Any:
-        return await sync_to_async(self.incr, thread_sensitive=True)(key, delta, version)
-
-    async def adecr(self, key: Any, delta: Any = 1, version: Any = None) -> Any:
-        return await sync_to_async(self.decr, thread_sensitive=True)(key, delta, version)
-
-    async def aincr_version(self, key: Any, delta: Any = 1, version: Any = None) -> Any:
-        return await sync_to_async(self.incr_version, thread_sensitive=True)(key, delta, version)
-
-    async def adecr_version(self, key: Any, delta: Any = 1, version: Any = None) -> Any:
-        return await sync_to_async(self.decr_version, thread_sensitive=True)(key, delta, version)
 
 
 def with_functions(cls: type) -> type:

@@ -19,6 +19,7 @@ from django.db.transaction import TransactionManagementError
 from django.utils.timezone import now as present
 
 from pinyon import _pinyon
+from pinyon.django.asynchronous import in_sync_thread
 from pinyon.django.base import Backend, logger
 from pinyon.django.database_errors import explain, is_lost_race, is_missing_table
 from pinyon.django.database_table import CacheTable, in_transaction
@@ -37,6 +38,7 @@ ATTEMPTS = 5
 _writes_left: dict[tuple[str, str], int] = {}
 
 
+@in_sync_thread
 class DatabaseCache(Backend, BaseDatabaseCache):
     """Stands in for ``django.core.cache.backends.db.DatabaseCache``.
 

@@ -7,9 +7,11 @@ from typing import Any
 from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from pinyon import _pinyon
+from pinyon.django.asynchronous import at_once
 from pinyon.django.base import Backend
 
 
+@at_once
 class DummyCache(Backend):
     """Stands in for ``django.core.cache.backends.dummy.DummyCache``: checks keys, stores nothing, finds nothing.
 

@@ -10,9 +10,11 @@ import time
 from typing import IO, Any
 
 from pinyon import _pinyon
+from pinyon.django.asynchronous import in_file_threads
 from pinyon.django.base import Backend, with_functions
 
 
+@in_file_threads
 @with_functions
 class FileBasedCache(_pinyon.FileBasedCache, Backend):
     """Stands in for ``django.core.cache.backends.filebased.FileBasedCache``, on the same files.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pinyon import _pinyon
+from pinyon.django.asynchronous import at_once
 from pinyon.django.base import Backend, with_functions
 
 
+@at_once
 @with_functions
 class LocMemCache(_pinyon.LocMemCache, Backend):
     """Stands in for ``django.core.cache.backends.locmem.LocMemCache``.

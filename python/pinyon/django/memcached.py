@@ -6,11 +6,12 @@ import re
 from typing import Any
 
 from pinyon import _pinyon
+from pinyon.django.asynchronous import OnTheLoop
 from pinyon.django.base import Backend, memcached_timeout, validate_memcached_key, with_functions
 
 
 @with_functions
-class MemcachedCache(_pinyon.MemcachedCache, Backend):
+class MemcachedCache(_pinyon.MemcachedCache, OnTheLoop, Backend):
     """Stands in for Django's Memcached backends, which go by the names of their libraries.
 
     LOCATION is one server or several: ``host:port``, ``[v6]:port``, ``unix:/path``. OPTIONS are pymemcache's, and

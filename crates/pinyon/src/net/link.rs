@@ -92,7 +92,8 @@ pub(super) enum Made<P: Protocol> {
 }
 
 impl<P: Protocol> Link<P> {
-    /// A link that is not connected yet: [`Link::connect`] does that.
+    /// A link that is not connected yet: [`Link::connect`] does that, or for an address without a host name
+    /// [`Link::connect_without_name`].
     pub fn new(server: Arc<Server<P>>) -> Self {
         let now = Instant::now();
         let until = now + server.endpoint.connect_timeout;
@@ -323,6 +324,24 @@ impl<P: Protocol> Link<P> {
     /// Ends the link at once: what is pending fails with `error`.
     pub fn abandon(&mut self, error: &Error) {
         self.close(error, None);
+    }
+
+    /// Closes the socket of a link that has ended, once its descriptor is not watched any more.
+    pub fn release(&mut self) {
+        if self.is_closed() {
+            self.stage = Stage::Closed(None);
+        }
+    }
+
+    /// Connects to an address that need not be looked up: a number, or a unix socket.
+    pub fn connect_without_name(&mut self) {
+        let addresses = super::stream::look_up(&self.server.endpoint.address);
+        self.connect(addresses);
+    }
+
+    /// True if [`Link::connect`] was not called yet.
+    pub fn is_new(&self) -> bool {
+        matches!(self.stage, Stage::LookingUp(_))
     }
 
     fn expire_requests(&mut self, now: Instant) {

@@ -40,8 +40,8 @@ pub fn lock<P: Protocol>(link: &Mutex<Link<P>>) -> MutexGuard<'_, Link<P>> {
 }
 
 /// The driver over [`Links`].
-#[derive(Clone, Debug)]
-pub struct Multiplexed<L>(pub L);
+#[derive(Debug)]
+pub struct Multiplexed<L>(pub Arc<L>);
 
 impl<P: Protocol, L: Links<P>> Driver<P> for Multiplexed<L> {
     type Answer = Reply<P>;
@@ -50,7 +50,7 @@ impl<P: Protocol, L: Links<P>> Driver<P> for Multiplexed<L> {
     where
         E: Fn(&mut Vec<u8>) -> usize,
     {
-        Exchange::new(&self.0, server, repeatable, encode)
+        Exchange::new(&*self.0, server, repeatable, encode)
     }
 
     async fn exchange_many<E>(&self, requests: Vec<(usize, E)>, repeatable: bool) -> Vec<Result<Reply<P>>>
@@ -58,7 +58,7 @@ impl<P: Protocol, L: Links<P>> Driver<P> for Multiplexed<L> {
         E: Fn(&mut Vec<u8>) -> usize,
     {
         let mut exchanges: Vec<_> =
-            requests.into_iter().map(|(server, encode)| Exchange::new(&self.0, server, repeatable, encode)).collect();
+            requests.into_iter().map(|(server, encode)| Exchange::new(&*self.0, server, repeatable, encode)).collect();
         let mut results: Vec<Option<Result<Reply<P>>>> = exchanges.iter().map(|_| None).collect();
         poll_fn(|context| {
             for (exchange, result) in exchanges.iter_mut().zip(&mut results) {

@@ -1,0 +1,48 @@
+"""The end of an event loop, and waiting for room on its connections: what Rust needs Python for."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+from pinyon import _pinyon
+
+
+def keep(loop: Any, state: _pinyon.LoopState) -> AsyncGenerator[None, None] | None:
+    """Have ``state`` closed when ``loop`` ends its asynchronous generators, as ``asyncio.run`` does before it closes it.
+
+    Returns what has to be kept alive until then. It refers to neither of the two: a loop that is closed or dropped without
+    that must not be held by us.
+    """
+    if getattr(loop, "_asyncgens_shutdown_called", False):
+        return None
+    generator = _close_at_the_end(weakref.ref(state))
+    hooks = sys.get_asyncgen_hooks()
+    # The hooks of the loop would be kept by the generator, and the loop by them.
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        generator.__anext__().send(None)
+    except StopIteration:
+        pass
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+    if hooks.firstiter is not None:
+        hooks.firstiter(generator)
+    return generator
+
+
+async def _close_at_the_end(reference: weakref.ref[_pinyon.LoopState]) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        state = reference()
+        if state is not None:
+            state.close()
+
+
+async def after(room: Awaitable[None], start: Callable[..., Awaitable[Any]], cache: Any, arguments: Any) -> Any:
+    """Wait until there is room on the connections of ``cache``, then start an operation and wait for it."""
+    await room
+    return await start(cache, *arguments)
