@@ -2,7 +2,7 @@
 //!
 //! The loop watches the descriptors (`add_reader`, `add_writer`) and keeps one timer a link; the bytes are moved and the
 //! replies understood in Rust, on the loop's own thread. Requests of one tick leave in one write, because they are sent by
-//! one callback that the first of them has scheduled.
+//! one callback that the first of them has scheduled; only while requests come one at a time are they sent at once.
 //!
 //! **Loops that end.** `asyncio.run` and its like end every asynchronous generator of a loop before they close it: one that
 //! belongs to us closes the links then (`pinyon.django.event_loop`). The links of a loop that was closed without that are
@@ -22,7 +22,7 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyWeakrefMethods, PyWeakrefReference}
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -216,13 +216,15 @@ pub(crate) fn open_connections<S: ServerStore>(store: &Arc<S>) -> usize {
     .sum()
 }
 
+type Current<P> = Mutex<Option<Arc<LoopLink<P>>>>;
+
 /// The links of one loop to the servers of one store.
 #[derive(Debug)]
 pub(crate) struct LoopLinks<S: ServerStore> {
     state: Py<LoopState>,
     store: Arc<S>,
     /// By server: the one that takes new requests.
-    current: Vec<Mutex<Option<Arc<LoopLink<S::Protocol>>>>>,
+    current: Vec<Current<S::Protocol>>,
 }
 
 impl<S: ServerStore> Links<S::Protocol> for LoopLinks<S> {
@@ -267,6 +269,7 @@ impl<P: Protocol> LoopLink<P> {
             state: state.clone_ref(py),
             store,
             scheduled: AtomicBool::new(false),
+            crowd: AtomicUsize::new(0),
             watch: Mutex::default(),
         };
         let driven = Py::new(py, driven)?;
@@ -292,6 +295,9 @@ trait AnyLink: Send + Sync {
     fn expire(&self);
     fn status(&self) -> Status;
     fn is_open(&self) -> bool;
+    fn in_flight(&self) -> usize;
+    /// Sends the only request in flight, if there is just that one.
+    fn send_only(&self) -> bool;
     /// The host name that is to be looked up; connects at once if there is none.
     fn connect_or_name(&self) -> Option<(String, u16)>;
     fn connect(&self, addresses: std::io::Result<Vec<SocketAddr>>);
@@ -336,6 +342,19 @@ impl<P: Protocol> AnyLink for Mutex<Link<P>> {
         !link.is_new() && !link.is_closed()
     }
 
+    fn in_flight(&self) -> usize {
+        lock(self).in_flight()
+    }
+
+    fn send_only(&self) -> bool {
+        let mut link = lock(self);
+        let only = link.is_open() && link.in_flight() == 1;
+        if only {
+            link.send();
+        }
+        only
+    }
+
     fn connect_or_name(&self) -> Option<(String, u16)> {
         let mut link = lock(self);
         let name = link.server().name_to_look_up().map(|(host, port)| (host.to_owned(), port));
@@ -374,6 +393,8 @@ pub(crate) struct DrivenLink {
     store: usize,
     /// A call of `_send` is on its way.
     scheduled: AtomicBool,
+    /// Requests in flight when they were last sent.
+    crowd: AtomicUsize,
     watch: Mutex<Watch>,
 }
 
@@ -389,19 +410,28 @@ struct Watch {
 impl DrivenLink {
     /// Has what was requested sent when this tick's tasks have run.
     fn schedule(slf: &Bound<'_, Self>) {
-        let py = slf.py();
-        if slf.get().scheduled.swap(true, Ordering::Relaxed) {
+        let (py, this) = (slf.py(), slf.get());
+        // Waiting for the end of the tick would cost a lone task a turn of the loop.
+        if this.crowd.load(Ordering::Relaxed) <= 1 && !this.scheduled.load(Ordering::Relaxed) && this.link.send_only() {
+            let status = this.link.status();
+            if let Some(event_loop) = this.state.get().event_loop(py).filter(|_| !status.is_closed)
+                && Self::look(slf, &event_loop, &status).is_ok()
+            {
+                return;
+            }
+        }
+        if this.scheduled.swap(true, Ordering::Relaxed) {
             return;
         }
         let call_soon = || -> PyResult<()> {
-            if let Some(event_loop) = slf.get().state.get().event_loop(py) {
+            if let Some(event_loop) = this.state.get().event_loop(py) {
                 event_loop.call_method1(intern!(py, "call_soon"), (slf.getattr(intern!(py, "_send"))?,))?;
             }
             Ok(())
         };
         // A loop that takes no callbacks is closed: its links are too, or will be.
         if call_soon().is_err() {
-            slf.get().scheduled.store(false, Ordering::Relaxed);
+            this.scheduled.store(false, Ordering::Relaxed);
         }
     }
 
@@ -524,6 +554,7 @@ impl DrivenLink {
     fn _send(slf: &Bound<'_, Self>) -> PyResult<()> {
         let this = slf.get();
         this.scheduled.store(false, Ordering::Relaxed);
+        this.crowd.store(this.link.in_flight(), Ordering::Relaxed);
         if this.link.status().is_new {
             if guard(&this.watch).looking_up.is_none()
                 && let Some((host, port)) = this.link.connect_or_name()

@@ -152,7 +152,7 @@ impl<P: Protocol> Link<P> {
             self.waiting_for_room.push_back((wait_until, waker.clone()));
             return Made::NoRoom;
         }
-        let greeted = matches!(self.stage, Stage::Open(_));
+        let greeted = self.is_open();
         let out = if greeted { &mut self.out } else { &mut self.held };
         let start = out.len() as u64 + if greeted { self.base } else { 0 };
         let expected = encode(out);
@@ -195,6 +195,16 @@ impl<P: Protocol> Link<P> {
         {
             waker.wake();
         }
+    }
+
+    /// Number of requests whose replies have not come.
+    pub fn in_flight(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// True if the server has been greeted, so that a request can be sent at once.
+    pub fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open(_))
     }
 
     /// True if there is something to send.
@@ -396,7 +406,7 @@ impl<P: Protocol> Link<P> {
         if let Stage::Greeting(_, expected, _) = self.stage {
             self.take_greeting(expected);
         }
-        if matches!(self.stage, Stage::Open(_)) {
+        if self.is_open() {
             self.take_replies();
         }
     }
@@ -496,7 +506,7 @@ impl<P: Protocol> Link<P> {
 
     /// Ends the link: everything that is pending fails with `error`.
     fn close(&mut self, error: &Error, stream: Option<Stream>) {
-        let was_open = matches!(self.stage, Stage::Open(_));
+        let was_open = self.is_open();
         let stage = std::mem::replace(&mut self.stage, Stage::Closed(None));
         self.stage = Stage::Closed(match stage {
             Stage::Greeting(stream, ..) | Stage::Open(stream) => Some(stream),
