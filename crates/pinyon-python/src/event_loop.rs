@@ -24,10 +24,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The loops that have links, of this process and, after a fork, of its parent until they are swept.
 static LOOPS: Mutex<Vec<Py<LoopState>>> = Mutex::new(Vec::new());
+
+/// How much too early a loop may call back: uvloop counts whole milliseconds.
+const EARLY: Duration = Duration::from_millis(10);
 
 /// What one event loop has of ours. `LOOPS` owns it; it holds the loop weakly.
 #[pyclass(frozen, weakref, module = "pinyon._pinyon")]
@@ -403,7 +406,8 @@ pub(crate) struct DrivenLink {
 struct Watch {
     descriptor: Option<RawFd>,
     interest: Interest,
-    timer: Option<(Instant, Py<PyAny>)>,
+    /// When the timer comes. Its handle is not kept: it would keep the loop.
+    timer: Option<Instant>,
     looking_up: Option<Py<PyAny>>,
 }
 
@@ -482,17 +486,14 @@ impl DrivenLink {
             }
             watch.interest = interest;
         }
-        // A timer that comes early looks again; one that would come late is made anew.
+        // A timer that comes early looks again; for an earlier deadline there is a further one.
         if let Some(deadline) = status.deadline
-            && watch.timer.as_ref().is_none_or(|(at, _)| deadline < *at)
+            && watch.timer.is_none_or(|at| deadline < at)
         {
-            if let Some((_, timer)) = watch.timer.take() {
-                timer.bind(py).call_method0(intern!(py, "cancel"))?;
-            }
             let delay = deadline.saturating_duration_since(Instant::now()).as_secs_f64();
             let callback = slf.getattr(intern!(py, "_expire"))?;
-            let timer = event_loop.call_method1(intern!(py, "call_later"), (delay, callback))?;
-            watch.timer = Some((deadline, timer.unbind()));
+            event_loop.call_method1(intern!(py, "call_later"), (delay, callback))?;
+            watch.timer = Some(deadline);
         }
         Ok(())
     }
@@ -504,8 +505,8 @@ impl DrivenLink {
             // A closed loop watches nothing any more.
             let _ = watch.ignore(&event_loop);
         }
-        for waiting in watch.timer.map(|(_, timer)| timer).into_iter().chain(watch.looking_up) {
-            let _ = waiting.bind(py).call_method0(intern!(py, "cancel"));
+        if let Some(looking_up) = watch.looking_up {
+            let _ = looking_up.bind(py).call_method0(intern!(py, "cancel"));
         }
         self.link.release();
     }
@@ -573,7 +574,11 @@ impl DrivenLink {
     }
 
     fn _expire(slf: &Bound<'_, Self>) -> PyResult<()> {
-        guard(&slf.get().watch).timer = None;
+        {
+            let mut watch = guard(&slf.get().watch);
+            // Otherwise it is an earlier one's, and the one that counts is still to come.
+            watch.timer = watch.timer.filter(|at| *at > Instant::now() + EARLY);
+        }
         slf.get().link.expire();
         Self::moved(slf)
     }
