@@ -67,10 +67,10 @@ fn python<'py, T: IntoPyObjectExt<'py>>(py: Python<'py>, value: T) -> PyResult<P
 }
 
 /// None if a value may be sent now. Otherwise a coroutine that waits until those before it have left and then calls
-/// `function` with `arguments`: what waits is not pickled yet, so that waiting costs no memory.
+/// the function that starts `operation` with `arguments`: what waits is not pickled yet, so that waiting costs no memory.
 fn unless_room<'py>(
     cache: &Bound<'py, StoreCache>,
-    function: &str,
+    operation: &'static str,
     arguments: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = cache.py();
@@ -86,12 +86,15 @@ fn unless_room<'py>(
     let room = start!(
         cache,
         (),
-        |store, driver| driver.room(store.servers().all().len()).await,
+        |store, driver| {
+            let room = driver.room(store.servers().all().len()).await;
+            room.map_err(|error| error.with_operation(operation))
+        },
         |cache: &Bound<'_, StoreCache>, ()| Ok(cache.py().None())
     )?;
-    let function = py.import("pinyon._pinyon")?.getattr(function)?;
+    let function = py.import("pinyon._pinyon")?.getattr(format!("start_{operation}"))?;
     let after = py.import("pinyon.django.event_loop")?.getattr("after")?;
-    after.call1((room, function, arguments()?)).map(Some)
+    after.call1((room, function, cache, arguments()?)).map(Some)
 }
 
 /// Starts `get`.
@@ -135,7 +138,7 @@ pub(crate) fn start_set<'py>(
     version: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let again = || (key, value, timeout.given(cache.py())?, version).into_bound_py_any(cache.py());
-    if let Some(waiting) = unless_room(cache, "start_set", again)? {
+    if let Some(waiting) = unless_room(cache, "set", again)? {
         return Ok(waiting);
     }
     let made = Backend::make_key(cache.as_super(), key, version)?;
@@ -161,7 +164,7 @@ pub(crate) fn start_add<'py>(
     version: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let again = || (key, value, timeout.given(cache.py())?, version).into_bound_py_any(cache.py());
-    if let Some(waiting) = unless_room(cache, "start_add", again)? {
+    if let Some(waiting) = unless_room(cache, "add", again)? {
         return Ok(waiting);
     }
     let made = Backend::make_key(cache.as_super(), key, version)?;
@@ -327,7 +330,7 @@ pub(crate) fn start_set_many<'py>(
     version: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let again = || (data, timeout.given(cache.py())?, version).into_bound_py_any(cache.py());
-    if let Some(waiting) = unless_room(cache, "start_set_many", again)? {
+    if let Some(waiting) = unless_room(cache, "set_many", again)? {
         return Ok(waiting);
     }
     let expiry = StoreCache::expiry(cache, &timeout)?;
