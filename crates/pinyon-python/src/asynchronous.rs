@@ -68,9 +68,11 @@ fn python<'py, T: IntoPyObjectExt<'py>>(py: Python<'py>, value: T) -> PyResult<P
 
 /// None if a value may be sent now. Otherwise a coroutine that waits until those before it have left and then calls
 /// the function that starts `operation` with `arguments`: what waits is not pickled yet, so that waiting costs no memory.
+/// If they do not leave in time and the settings ignore that, the result is `ignored`.
 fn unless_room<'py>(
     cache: &Bound<'py, StoreCache>,
     operation: &'static str,
+    ignored: impl FnOnce(Python<'py>) -> PyResult<Py<PyAny>>,
     arguments: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = cache.py();
@@ -85,16 +87,16 @@ fn unless_room<'py>(
     }
     let room = start!(
         cache,
-        (),
+        false,
         |store, driver| {
             let room = driver.room(store.servers().all().len()).await;
-            room.map_err(|error| error.with_operation(operation))
+            room.map(|()| true).map_err(|error| error.with_operation(operation))
         },
-        |cache: &Bound<'_, StoreCache>, ()| Ok(cache.py().None())
+        |cache: &Bound<'_, StoreCache>, room: bool| python(cache.py(), room)
     )?;
     let function = py.import("pinyon._pinyon")?.getattr(format!("start_{operation}"))?;
     let after = py.import("pinyon.django.event_loop")?.getattr("after")?;
-    after.call1((room, function, cache, arguments()?)).map(Some)
+    after.call1((room, ignored(py)?, function, cache, arguments()?)).map(Some)
 }
 
 /// Starts `get`.
@@ -138,7 +140,7 @@ pub(crate) fn start_set<'py>(
     version: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let again = || (key, value, timeout.given(cache.py())?, version).into_bound_py_any(cache.py());
-    if let Some(waiting) = unless_room(cache, "set", again)? {
+    if let Some(waiting) = unless_room(cache, "set", |py| Ok(py.None()), again)? {
         return Ok(waiting);
     }
     let made = Backend::make_key(cache.as_super(), key, version)?;
@@ -164,7 +166,7 @@ pub(crate) fn start_add<'py>(
     version: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let again = || (key, value, timeout.given(cache.py())?, version).into_bound_py_any(cache.py());
-    if let Some(waiting) = unless_room(cache, "add", again)? {
+    if let Some(waiting) = unless_room(cache, "add", |py| python(py, false), again)? {
         return Ok(waiting);
     }
     let made = Backend::make_key(cache.as_super(), key, version)?;
@@ -330,7 +332,9 @@ pub(crate) fn start_set_many<'py>(
     version: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let again = || (data, timeout.given(cache.py())?, version).into_bound_py_any(cache.py());
-    if let Some(waiting) = unless_room(cache, "set_many", again)? {
+    if let Some(waiting) =
+        unless_room(cache, "set_many", |py| Ok(py.get_type::<PyList>().call1((data,))?.unbind()), again)?
+    {
         return Ok(waiting);
     }
     let expiry = StoreCache::expiry(cache, &timeout)?;

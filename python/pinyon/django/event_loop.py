@@ -42,7 +42,11 @@ async def _close_at_the_end(reference: weakref.ref[_pinyon.LoopState]) -> AsyncG
             state.close()
 
 
-async def after(room: Awaitable[None], start: Callable[..., Awaitable[Any]], cache: Any, arguments: Any) -> Any:
-    """Wait until there is room on the connections of ``cache``, then start an operation and wait for it."""
-    await room
-    return await start(cache, *arguments)
+async def after(
+    room: Awaitable[bool], ignored: Any, start: Callable[..., Awaitable[Any]], cache: Any, arguments: Any
+) -> Any:
+    """Wait until there is room on the connections of ``cache``, then start an operation and wait for it.
+
+    Without room in time, if the settings ignore that, the result is ``ignored``.
+    """
+    return await start(cache, *arguments) if await room else ignored
