@@ -5,18 +5,17 @@ import gc
 import itertools
 import os
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import backends
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from together import LIMIT, Thread, auntil, run, until, waiting
 
 pytestmark = pytest.mark.pinyon_only
 if backends.FACE == "pinyon":
     from pinyon.django import single_flight
 
-LIMIT = 20
 _stores = itertools.count()
 
 
@@ -33,51 +32,6 @@ def memory(**changes):
 @pytest.fixture
 def cache(configure):
     return configure({"default": memory()})["default"]
-
-
-def waiting():
-    """How many callers stand in the queues of all flights."""
-    return sum(len(flight.waiters) for flight in list(single_flight._flights.values()))
-
-
-def until(condition):
-    end = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.001)
-
-
-async def auntil(condition):
-    end = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        await asyncio.sleep(0.001)
-
-
-class Thread(threading.Thread):
-    """`Thread(function).result()`: what the function returns or raises."""
-
-    def __init__(self, function):
-        super().__init__(daemon=True)
-        self.function, self.answer, self.error = function, None, None
-        self.start()
-
-    def run(self):
-        try:
-            self.answer = self.function()
-        except BaseException as error:
-            self.error = error
-
-    def result(self):
-        self.join(LIMIT)
-        assert not self.is_alive(), "the thread hangs"
-        if self.error is not None:
-            raise self.error
-        return self.answer
-
-
-def run(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, LIMIT))
 
 
 def make_once_between_threads(cache, count=12):

@@ -173,8 +173,10 @@ class Turn:
         self.leave(kind is None)
 
     def lead(self, asynchronous: bool) -> bool:
-        """Lead the flight of the key if there is none; never wait. Return whether it leads."""
+        """Lead the flight of the key if there is none and there has been none since; never wait. Return whether it leads."""
         self._begin(None, asynchronous)
+        if self._flight is not None and self._was_made():
+            self.leave(made=True)
         return self._flight is not None
 
     def leave(self, made: bool) -> None:
