@@ -1,8 +1,11 @@
 """Django cache backends in Rust.
 
 Each stands in for one that a site has already: change its BACKEND, or wrap the whole dictionary with :func:`accelerate`.
-In INSTALLED_APPS, this package adds system checks and ``manage.py pinyon``.
+In INSTALLED_APPS, this package adds system checks and ``manage.py pinyon``. ``cache_page`` and ``pinyon.django.middleware`` are the
+page cache.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from pinyon.django.acceleration import accelerate
 from pinyon.django.database import DatabaseCache
@@ -11,6 +14,9 @@ from pinyon.django.filebased import FileBasedCache
 from pinyon.django.locmem import LocMemCache
 from pinyon.django.memcached import MemcachedCache, PyLibMCCache, PyMemcacheCache
 from pinyon.django.redis import RedisCache
+
+if TYPE_CHECKING:
+    from pinyon.django.middleware import cache_page
 
 __all__ = [
     "DatabaseCache",
@@ -22,4 +28,14 @@ __all__ = [
     "PyMemcacheCache",
     "RedisCache",
     "accelerate",
+    "cache_page",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # A settings file imports this package: the page cache needs more of Django than is there then.
+    if name == "cache_page":
+        from pinyon.django.middleware import cache_page
+
+        return cache_page
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

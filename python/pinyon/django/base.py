@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.core.cache.backends.base import (
     DEFAULT_TIMEOUT,
     MEMCACHE_MAX_KEY_LENGTH,
@@ -17,6 +17,7 @@ from django.core.cache.backends.base import (
 )
 
 from pinyon import _pinyon
+from pinyon.django import single_flight
 from pinyon.django.asynchronous import follow_overrides
 
 logger = logging.getLogger("pinyon")
@@ -36,12 +37,14 @@ class Backend(BaseCache):
 
     #: What an error of the settings calls the backend.
     _backend_path: str
+    _configuration: _pinyon.Configuration
 
     def __init__(self, location: Any, params: dict[str, Any]) -> None:
         # Read first: a wrong value shall be named, not fall back to a default in BaseCache.
         configuration = self._read(location, params)
         self._params = params
         self._location = location
+        self._configuration = configuration
         self._initialise(location, params)
         self._configure(configuration)
 
@@ -86,12 +89,24 @@ class Backend(BaseCache):
         return version + delta
 
     def get_or_set(self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Any:
-        """As Django's; and a value that cannot be read, which ``get`` takes for a miss but ``add`` does not, is replaced."""
+        """As Django's; and a value that cannot be read, which ``get`` takes for a miss but ``add`` does not, is replaced.
+
+        A callable runs once in this process however many threads ask: the others wait, and get what it made.
+        """
+        since = single_flight.landings
         value = self.get(key, self._missing_key, version=version)
         if value is not self._missing_key:
             return value
-        if callable(default):
-            default = default()
+        if not callable(default):
+            return self._get_or_add(key, default, timeout, version)
+        with single_flight.Turn(self._flight_key(key, version), since) as made:
+            if made:
+                value = self.get(key, self._missing_key, version=version)
+                if value is not self._missing_key:
+                    return value
+            return self._get_or_add(key, default(), timeout, version)
+
+    def _get_or_add(self, key: Any, default: Any, timeout: Any, version: Any) -> Any:
         added = self.add(key, default, timeout=timeout, version=version)
         # Somebody else may have been faster: then theirs is everybody's.
         value = self.get(key, self._missing_key, version=version)
@@ -101,8 +116,37 @@ class Backend(BaseCache):
             self.set(key, default, timeout=timeout, version=version)
         return default
 
+    def _flight_key(self, key: Any, version: Any = None) -> tuple[Any, str] | None:
+        """What names a key in this process; None if nothing is stored, so that nobody waits for nothing."""
+        store = single_flight.store_of(self._configuration)
+        return (store, self.make_key(key, version=version)) if store else None
+
     async def aget_or_set(self, key: Any, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> Any:
-        return await sync_to_async(self.get_or_set, thread_sensitive=True)(key, default, timeout, version)
+        """As ``get_or_set``, between tasks, on whichever event loops. What the callable returns is awaited if it can be."""
+        since = single_flight.landings
+        value = await self.aget(key, self._missing_key, version=version)
+        if value is not self._missing_key:
+            return value
+        if not callable(default):
+            return await self._aget_or_add(key, default, timeout, version)
+        async with single_flight.Turn(self._flight_key(key, version), since) as made:
+            if made:
+                value = await self.aget(key, self._missing_key, version=version)
+                if value is not self._missing_key:
+                    return value
+            default = default()
+            if inspect.isawaitable(default):
+                default = await default
+            return await self._aget_or_add(key, default, timeout, version)
+
+    async def _aget_or_add(self, key: Any, default: Any, timeout: Any, version: Any) -> Any:
+        added = await self.aadd(key, default, timeout=timeout, version=version)
+        value = await self.aget(key, self._missing_key, version=version)
+        if value is not self._missing_key:
+            return value
+        if not added:
+            await self.aset(key, default, timeout=timeout, version=version)
+        return default
 
 
 def with_functions(cls: type) -> type:

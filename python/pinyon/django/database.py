@@ -48,7 +48,6 @@ class DatabaseCache(Backend, BaseDatabaseCache):
     """
 
     _backend_path = "pinyon.django.DatabaseCache"
-    _configuration: _pinyon.Configuration
 
     pickle_protocol = pickle.HIGHEST_PROTOCOL
 
@@ -56,7 +55,7 @@ class DatabaseCache(Backend, BaseDatabaseCache):
         BaseDatabaseCache.__init__(self, location, params)
 
     def _configure(self, configuration: _pinyon.Configuration) -> None:
-        self._configuration = configuration
+        """There is nothing to open."""
 
     def _note_patched(self) -> None:
         """Nothing here stands in for a method of Python's."""

@@ -1,6 +1,6 @@
 """Run Django's own cache tests on one backend.
 
-    python python/tests/django_suite/run.py --backend locmem|redis|memcached|file|db|dummy [--class PATH] [NAME ...]
+    python python/tests/django_suite/run.py --backend locmem|redis|memcached|file|db|dummy|pages [--class PATH] [NAME ...]
 
 The tests of the installed Django version are taken from its source distribution. Servers are started here.
 `--class` puts any other backend class under test; with the built-in one this proves the runner itself:
@@ -26,7 +26,7 @@ sys.path[0] = str(HERE.parent)
 from servers import MemcachedServer, RedisServer  # noqa: E402
 
 from django_suite import exclusions, source  # noqa: E402
-from django_suite.substitution import Substitution  # noqa: E402
+from django_suite.substitution import Substitution, replace_pages  # noqa: E402
 from django_suite.suites import SUITES  # noqa: E402
 
 
@@ -74,6 +74,8 @@ def configure(backend, path, locations):
     django.setup()
     substitution = Substitution(path, backend, locations)
     substitution.install()
+    if SUITES[backend].pages and path != SUITES[backend].builtin:
+        replace_pages()
     import cache.tests
 
     if path != SUITES[backend].builtin:

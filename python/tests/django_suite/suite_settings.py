@@ -26,6 +26,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.staticfiles",
+    # test_middleware_mixin imports their middlewares.
+    "django.contrib.flatpages",
+    "django.contrib.redirects",
     "cache",
     "messages_tests",
     "sessions_tests",

@@ -7,29 +7,34 @@ from dataclasses import dataclass
 class Suite:
     """`pinyon` stands in for `builtin`; `own` are Django's tests of this very backend.
 
-    With `stores`, the backend also runs everything in COMMON, in the place of LocMemCache.
+    With `stores`, the backend also runs everything in COMMON, in the place of LocMemCache. With `pages`, Pinyon's page cache
+    takes the place of Django's.
     """
 
     builtin: str
     pinyon: str
     own: tuple[str, ...]
     stores: bool = True
+    pages: bool = False
 
     @property
     def labels(self):
         return [*self.own, *(COMMON if self.stores else ())]
 
 
-# Run with every backend in the place of LocMemCache: what Django has around a cache.
-COMMON = (
+# cache_page, UpdateCacheMiddleware, FetchFromCacheMiddleware
+PAGES = (
     "cache.tests.CacheUtils",
     "cache.tests.PrefixedCacheUtils",
     "cache.tests.CacheHEADTest",
     "cache.tests.CacheI18nTest",
     "cache.tests.PrefixedCacheI18nTest",
-    # cache_page, UpdateCacheMiddleware, FetchFromCacheMiddleware
     "cache.tests.CacheMiddlewareTest",
     "cache.tests.TestWithTemplateResponse",
+)
+# Run with every backend in the place of LocMemCache: what Django has around a cache.
+COMMON = (
+    *PAGES,
     "cache.tests.TestMakeTemplateFragmentKey",
     "cache.tests.CacheHandlerTest",
     "cache.tests.CustomCacheKeyValidationTests",
@@ -85,5 +90,18 @@ SUITES = {
             "django_suite.message_sessions.CacheDBSessionMessageTests",
         ),
         stores=False,
+    ),
+    # cache_page and the three middlewares, with process memory behind them.
+    "pages": Suite(
+        "django.core.cache.backends.locmem.LocMemCache",
+        "pinyon.django.LocMemCache",
+        (
+            *PAGES,
+            "decorators.test_cache.CachePageDecoratorTest",
+            "deprecation.test_middleware_mixin.MiddlewareMixinTests",
+            "template_tests.test_response.CacheMiddlewareTest",
+        ),
+        stores=False,
+        pages=True,
     ),
 }
