@@ -116,6 +116,16 @@ def test_a_look_before_the_landing_is_repeated():
         assert made, "too long ago to know: look again"
 
 
+def test_to_lead_without_waiting_fails_while_somebody_leads_and_after_a_landing():
+    since = single_flight.landings
+    with single_flight.Turn("key", since):
+        assert not single_flight.Turn("key", since).lead(asynchronous=False)
+    assert not single_flight.Turn("key", since).lead(asynchronous=False), "there is something newer to look at"
+    turn = single_flight.Turn("key", single_flight.landings)
+    assert turn.lead(asynchronous=False)
+    turn.leave(made=True)
+
+
 def test_after_a_failure_the_next_thread_leads_and_the_others_wait_on(cache):
     runs = []
 

@@ -324,18 +324,20 @@ class CacheMiddleware(UpdateCacheMiddleware, FetchFromCacheMiddleware, DjangoCac
     """Stands in for ``django.middleware.cache.CacheMiddleware``, which is both in one."""
 
     def _serve(self, request: Any, get_response: Callable[..., Any], *args: Any, **kwargs: Any) -> Steps[Any]:
-        return (yield from self._serve_page(request, get_response, args, kwargs, deferred=False))
+        return (yield from self._serve_page(request, get_response, args, kwargs, decorates=False))
 
     def _serve_page(
-        self, request: Any, get_response: Callable[..., Any], args: Any, kwargs: Any, deferred: bool
+        self, request: Any, get_response: Callable[..., Any], args: Any, kwargs: Any, decorates: bool
     ) -> Steps[Any]:
-        """``deferred``: a template that is not rendered yet is stored when it is."""
+        """``decorates``: as Django's decorator, which stores a template response once it is rendered, and hands on what it found."""
         with _Visit(request) as visit:
             response = yield from self._begin(request)
             if response is None:
                 response = yield _call(get_response, request, *args, **kwargs)
-                if deferred and callable(getattr(response, "render", None)):
+                if decorates and callable(getattr(response, "render", None)):
                     return visit.after_rendering(self, response)
+            elif decorates:
+                return response
             return (yield from self._finish(visit, request, response))
 
 
@@ -367,12 +369,12 @@ def cache_page(
 
             @functools.wraps(view)
             async def cached(request: Any, *args: Any, **kwargs: Any) -> Any:
-                return await arun(middleware._serve_page(request, view, args, kwargs, deferred=True))
+                return await arun(middleware._serve_page(request, view, args, kwargs, decorates=True))
         else:
 
             @functools.wraps(view)
             def cached(request: Any, *args: Any, **kwargs: Any) -> Any:
-                return run(middleware._serve_page(request, view, args, kwargs, deferred=True))
+                return run(middleware._serve_page(request, view, args, kwargs, decorates=True))
 
         return cached
 
