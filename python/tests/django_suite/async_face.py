@@ -1,7 +1,6 @@
 """Pinyon's backends with every method replaced by its `a*` twin, so that Django's tests of a backend test those."""
 
 from asgiref.sync import async_to_sync
-
 from pinyon import django as backends
 from pinyon.django.asynchronous import METHODS
 
@@ -15,6 +14,11 @@ class AsyncFace:
 
     def __init__(self, location, params):
         object.__setattr__(self, "cache", self.backend(location, params))
+
+    @property
+    def __class__(self):
+        # createcachetable looks for database caches.
+        return self.backend
 
     def __getattr__(self, name):
         if name in TWINS:

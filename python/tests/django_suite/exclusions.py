@@ -110,3 +110,22 @@ for _case in "CacheDBSessionTests", "CacheDBSessionWithTimeZoneTests":
         IMPOSSIBLE["db"][f"{_case}.test_{_test}"] = "calls the cache from a coroutine without awaiting: no database can"
 if django.VERSION >= (6, 1):
     EXCLUSIONS["redis"]["RedisCacheTests.test_client_driver_info"] = _NO_CLIENT
+
+# The same tests by the a* methods. Only what is of the backend's own tests can be excluded there.
+_FROM_A_LOOP = "pickles a queryset in the coroutine, where Django allows no query"
+_PATCHES_CLASS = "replaces the method of a class that only passes calls on. Held by test_single_flight.py instead"
+_OWN_TESTS = {
+    "locmem": ["LocMemCacheTests"],
+    "redis": ["RedisCacheTests"],
+    "memcached": ["PyMemcacheCacheTests"],
+    "file": ["FileBasedCacheTests", "FileBasedCachePathLibTests"],
+    "db": ["DBCacheTests", "DBCacheWithTimeZoneTests"],
+}
+for _backend, _cases in _OWN_TESTS.items():
+    SKIPPED_BY_DJANGO[f"{_backend}-async"] = SKIPPED_BY_DJANGO.get(_backend, {})
+    _excluded = EXCLUSIONS[f"{_backend}-async"] = dict(EXCLUSIONS.get(_backend, {}))
+    for _case in _cases:
+        _excluded[f"{_case}.test_get_or_set_racing"] = _PATCHES_CLASS
+        if _backend != "db":
+            _excluded[f"{_case}.test_cache_read_for_model_instance_with_deferred"] = _FROM_A_LOOP
+            _excluded[f"{_case}.test_cache_write_for_model_instance_with_deferred"] = _FROM_A_LOOP

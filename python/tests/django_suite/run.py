@@ -1,6 +1,6 @@
 """Run Django's own cache tests on one backend.
 
-    python python/tests/django_suite/run.py --backend locmem|redis|memcached|file|db|dummy|pages [--class PATH] [NAME ...]
+    python python/tests/django_suite/run.py --backend locmem|redis|memcached|file|db|dummy|pages|redis-async|… [--class PATH] [NAME ...]
 
 The tests of the installed Django version are taken from its source distribution. Servers are started here.
 `--class` puts any other backend class under test; with the built-in one this proves the runner itself:
@@ -55,7 +55,7 @@ def configure(backend, path, locations):
     os.chdir(tests)
     os.environ["DJANGO_SETTINGS_MODULE"] = "django_suite.suite_settings"
     os.environ["RUNNING_DJANGOS_TEST_SUITE"] = "true"
-    if backend == "db":
+    if backend.startswith("db"):
         # The session tests call the cache from coroutines without awaiting, which Django forbids for databases.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     # As Django's own runner: careless use of a resource or an invalid key is an error.
@@ -129,7 +129,7 @@ def run(backend, path, locations, names, verbosity):
     databases = runner.get_databases(suite)
     old = runner.setup_databases(aliases=databases, serialized_aliases=set())
     try:
-        if backend == "db":
+        if backend.startswith("db"):
             create_tables(locations)
         result = runner.run_suite(suite)
     finally:
@@ -167,7 +167,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
     path = options.path or SUITES[options.backend].pinyon
-    with places(options.backend) as locations:
+    with places(SUITES[options.backend].place or options.backend) as locations:
         configure(options.backend, path, locations)
         return 0 if run(options.backend, path, locations, options.names, options.verbosity) else 1
 

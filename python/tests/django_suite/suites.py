@@ -1,6 +1,6 @@
 """Which backends are put under Django's own tests, and with which of them. A new backend is one entry of SUITES."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,13 @@ class Suite:
     own: tuple[str, ...]
     stores: bool = True
     pages: bool = False
+    #: What kind of place the backend needs, if not that of its name here.
+    place: str = ""
+
+    def by_its_async_methods(self, name):
+        """The backend's own tests, with each method answered by its `a*` twin."""
+        path = f"django_suite.async_face.{self.pinyon.rpartition('.')[2]}"
+        return replace(self, pinyon=path, stores=False, place=name)
 
     @property
     def labels(self):
@@ -104,4 +111,8 @@ SUITES = {
         stores=False,
         pages=True,
     ),
+}
+
+SUITES |= {
+    f"{name}-async": SUITES[name].by_its_async_methods(name) for name in ("locmem", "redis", "memcached", "file", "db")
 }
