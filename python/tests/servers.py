@@ -197,6 +197,11 @@ class RedisServer(Server):
         with self.client() as client:
             return int(client.info("clients")["connected_clients"]) - 1
 
+    def accepted(self):
+        """How many connections were ever opened, the one that asks being the last of them."""
+        with self.client() as client:
+            return int(client.info("stats")["total_connections_received"])
+
     def caught_up(self):
         """Wait until the replica has the primary's data."""
 
@@ -256,6 +261,10 @@ class MemcachedServer(Server):
     def connections(self):
         """How many clients are connected, besides the one that asks."""
         return self.stat("curr_connections") - self._idle_connections()
+
+    def accepted(self):
+        """How many connections were ever opened, the one that asks being the last of them."""
+        return self.stat("total_connections")
 
     def _idle_connections(self):
         # memcached counts its listening socket and internal pipes too; the difference to a fresh server is ours.

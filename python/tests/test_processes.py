@@ -16,6 +16,7 @@ import pytest
 from backends import FACE
 from django.core.cache import caches
 from django.core.signals import request_finished
+from loops import settled
 from servers import HOST, PATIENCE, free_port, wait_until
 
 HERE = Path(__file__).parent
@@ -120,15 +121,6 @@ def test_parent_and_child_use_connections_opened_before_the_fork(name, forking):
     if name != "memory":
         assert cache.get("total") == 10 + 3 * 400
         assert cache.get("own-child-2") == ["child-2", 199]
-
-
-def settled(server):
-    """The number of connections of a server, once those of the tests before are closed."""
-    counts = [server.connections()]
-    while len(counts) < 5 or len(set(counts[-5:])) > 1:
-        time.sleep(0.02)
-        counts.append(server.connections())
-    return counts[-1]
 
 
 @SERVED
