@@ -31,6 +31,8 @@ pub use server::{Endpoint, Server};
 pub use servers::Servers;
 pub use slot::Reply;
 #[cfg(feature = "tokio")]
+pub(crate) use tokio::no_runtime;
+#[cfg(feature = "tokio")]
 pub use tokio::{TokioLink, TokioLinks};
 
 use crate::error::{Error, Result};

@@ -294,7 +294,7 @@ async fn look_up<P: Protocol>(server: Arc<Server<P>>) -> io::Result<Vec<SocketAd
     }
 }
 
-fn no_runtime() -> Error {
+pub(crate) fn no_runtime() -> Error {
     Error::new(ErrorKind::Unsupported, "an async operation was awaited outside a tokio runtime")
         .with_hint("Await it in a task of a tokio runtime, or use Cache::blocking(), which needs none")
 }
