@@ -1,8 +1,9 @@
 //! The cache that stores nothing: for tests and development, in the place of any other.
 
 use crate::error::Result;
-use crate::store::{Integer, Item, ServerInfo, ServerReport, Store};
+use crate::store::{Integer, Item, Reach, ServerInfo, ServerReport, Store};
 use crate::timeout::{Expiry, Ttl};
+use std::sync::Arc;
 
 /// Accepts everything and stores nothing, as Django's `DummyCache`: every `get` is a miss, `set` and `add` are content. Keys get the
 /// same warnings as elsewhere, so that a key that Memcached would refuse is seen in development.
@@ -70,6 +71,10 @@ impl Store for DummyStore {
         let version = concat!("Pinyon ", env!("CARGO_PKG_VERSION")).to_owned();
         let info = ServerInfo { version, entries: Some(0), ..ServerInfo::default() };
         vec![ServerReport { server: "dummy".to_owned(), result: Ok(info) }]
+    }
+
+    fn reach(self: Arc<Self>) -> Reach {
+        Reach::Immediate
     }
 }
 

@@ -62,7 +62,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use key::Version;
 pub use server_store::{Found, ServerStore};
 pub use settings::Settings;
-pub use store::{Integer, Item, Store};
+pub use store::{Integer, Item, Reach, Store};
 pub use timeout::{Expiry, Timeout, Ttl};
 
 /// The Rust example of the README runs as a test.

@@ -5,11 +5,12 @@
 
 use crate::error::Result;
 use crate::net::{Answered, Driver, Lease, Protocol, Servers, now};
-use crate::store::{Integer, Item, ServerReport, Store};
+use crate::store::{Integer, Item, Reach, ServerReport, Store};
 use crate::timeout::{Expiry, Ttl};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// A store on servers. Each method is the one of [`Store`] without its ending, over a driver, with the same meaning and
 /// errors.
@@ -108,6 +109,11 @@ pub trait ServerStore: Send + Sync + fmt::Debug + Sized + 'static {
 
     /// As [`Store::check`].
     fn check_over<D: Driver<Self::Protocol>>(&self, driver: &D) -> impl Future<Output = Vec<ServerReport>>;
+
+    /// As [`Store::reach`].
+    fn reached(self: Arc<Self>) -> Reach {
+        Reach::Blocking
+    }
 
     /// Number of open connections of this process to all its servers, of the blocking driver.
     fn open_connections(&self) -> usize {
@@ -238,5 +244,9 @@ impl<S: ServerStore> Store for S {
 
     fn check(&self) -> Vec<ServerReport> {
         now(self.check_over(&self.servers().blocking()))
+    }
+
+    fn reach(self: Arc<Self>) -> Reach {
+        self.reached()
     }
 }

@@ -4,11 +4,14 @@
 //! resolved expiries. [`crate::Cache`] adds the rest, and the conformance suite runs against it on every backend.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::memcached::MemcachedStore;
+use crate::redis::RedisStore;
 use crate::timeout::{Expiry, Ttl};
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
 use std::fmt;
 use std::ops::Add;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An encoded value, borrowed: its bytes, and the flags that Memcached keeps beside them (elsewhere 0).
@@ -186,6 +189,25 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Asks every server how it is. Never fails as a whole: each report has its own result.
     fn check(&self) -> Vec<ServerReport>;
+
+    /// How async code reaches this store. By default as one whose methods may block.
+    fn reach(self: Arc<Self>) -> Reach {
+        Reach::Blocking
+    }
+}
+
+/// How async code reaches a store.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Reach {
+    /// Its methods wait for nothing and are called in place.
+    Immediate,
+    /// Its methods may block and are called on a thread that may.
+    Blocking,
+    /// Over connections that tasks share.
+    Redis(Arc<RedisStore>),
+    /// Over connections that tasks share.
+    Memcached(Arc<MemcachedStore>),
 }
 
 #[cfg(test)]

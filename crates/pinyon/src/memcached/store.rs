@@ -12,7 +12,7 @@ use crate::key::check_memcached;
 use crate::net::{Answered, Driver, Endpoint, Health, Servers};
 use crate::server_store::{Found, ServerStore};
 use crate::settings::{Address, MemcachedSettings};
-use crate::store::{Integer, Item, ServerInfo, ServerReport};
+use crate::store::{Integer, Item, Reach, ServerInfo, ServerReport};
 use crate::timeout::{Expiry, Ttl};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -425,5 +425,9 @@ impl ServerStore for MemcachedStore {
             reports.push(ServerReport { server: server.label().to_owned(), result });
         }
         reports
+    }
+
+    fn reached(self: Arc<Self>) -> Reach {
+        Reach::Memcached(self)
     }
 }

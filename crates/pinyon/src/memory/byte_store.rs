@@ -3,7 +3,7 @@
 use super::{Added, Limits, Memory, Registry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::MemorySettings;
-use crate::store::{Integer, Item, ServerInfo, ServerReport, Store};
+use crate::store::{Integer, Item, Reach, ServerInfo, ServerReport, Store};
 use crate::timeout::{Expiry, Ttl};
 use std::sync::Arc;
 use std::time::Instant;
@@ -138,5 +138,9 @@ impl Store for MemoryStore {
                 entries: Some(entries as u64),
             }),
         }]
+    }
+
+    fn reach(self: Arc<Self>) -> Reach {
+        Reach::Immediate
     }
 }

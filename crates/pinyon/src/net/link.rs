@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
@@ -174,6 +174,15 @@ impl<P: Protocol> Link<P> {
         matches!(self.stage, Stage::Closed(_))
     }
 
+    /// Looks whether the server has closed a connection on which nothing is awaited, before a request is made that it may
+    /// never see.
+    #[cfg(feature = "tokio")]
+    pub(super) fn probe(&mut self) {
+        if self.pending.is_empty() && matches!(self.stage, Stage::Open(_)) {
+            self.receive();
+        }
+    }
+
     /// True if a request may be made without waiting for room.
     pub fn has_room(&self) -> bool {
         self.out.len() - self.sent + self.held.len() < ROOM
@@ -215,19 +224,22 @@ impl<P: Protocol> Link<P> {
         }
     }
 
-    /// The descriptor to watch, and for what.
+    /// The descriptor to watch, and for what. While the link exists, a number stands for one connection only.
     pub fn interest(&self) -> Option<(RawFd, Interest)> {
+        self.watch().map(|(socket, interest)| (socket.as_raw_fd(), interest))
+    }
+
+    /// The same for who makes a copy of the descriptor.
+    pub(super) fn watch(&self) -> Option<(BorrowedFd<'_>, Interest)> {
         match &self.stage {
             Stage::Connecting(opening, _) => {
-                let watched = opening.watched()?;
-                let events = watched.1;
-                Some((
-                    watched.0,
-                    Interest { read: events.contains(PollFlags::IN), write: events.contains(PollFlags::OUT) },
-                ))
+                let (socket, events) = opening.watch()?;
+                let interest =
+                    Interest { read: events.contains(PollFlags::IN), write: events.contains(PollFlags::OUT) };
+                Some((socket, interest))
             }
             Stage::Greeting(stream, ..) | Stage::Open(stream) => {
-                Some((stream.as_raw_fd(), Interest { read: true, write: self.wants_to_send() }))
+                Some((stream.as_fd(), Interest { read: true, write: self.wants_to_send() }))
             }
             Stage::LookingUp(_) | Stage::Closed(_) => None,
         }

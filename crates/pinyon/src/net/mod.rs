@@ -1,7 +1,8 @@
-//! What the network backends share: addresses, TLS, connections, the pool, health and the blocking driver.
+//! What the network backends share: addresses, TLS, connections, health and the drivers.
 //!
 //! Nothing here knows a command. A [`Protocol`] says how a connection is opened and how replies are told apart; a driver
-//! moves the bytes. The blocking driver starts no thread and no runtime: the calling thread writes, waits and reads.
+//! moves the bytes. The blocking driver starts no thread and no runtime: the calling thread writes, waits and reads. The
+//! others share one connection a server ([`Link`]), whose bytes an event loop moves.
 
 mod connection;
 mod driver;
@@ -15,6 +16,8 @@ mod servers;
 mod slot;
 mod stream;
 mod tls;
+#[cfg(feature = "tokio")]
+mod tokio;
 
 pub use connection::Connection;
 pub(crate) use driver::now;
@@ -27,6 +30,10 @@ pub use pool::{Lease, Pool};
 pub use server::{Endpoint, Server};
 pub use servers::Servers;
 pub use slot::Reply;
+#[cfg(feature = "tokio")]
+pub(crate) use tokio::no_runtime;
+#[cfg(feature = "tokio")]
+pub use tokio::{TokioLink, TokioLinks};
 
 use crate::error::{Error, Result};
 use std::sync::OnceLock;

@@ -6,7 +6,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use rustls::ClientConnection;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -249,7 +249,7 @@ impl Opening {
     }
 
     /// What to wait for before [`Opening::finish`] can go on.
-    fn watch(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+    pub(super) fn watch(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         match &self.stage {
             Stage::Connecting(socket) => Some((socket.as_fd(), PollFlags::OUT)),
             Stage::Greeting(stream) if stream.session.wants_write() => {
@@ -263,11 +263,6 @@ impl Opening {
     /// The same for `poll`.
     pub(super) fn poll_fd(&self) -> Option<PollFd<'_>> {
         self.watch().map(|(socket, events)| PollFd::from_borrowed_fd(socket, events))
-    }
-
-    /// The same for whoever watches descriptors by their numbers.
-    pub(super) fn watched(&self) -> Option<(RawFd, PollFlags)> {
-        self.watch().map(|(socket, events)| (socket.as_raw_fd(), events))
     }
 
     /// The socket, to keep it open while its descriptor may still be watched.
@@ -349,12 +344,6 @@ impl AsFd for Stream {
             Self::Unix(socket) => socket.as_fd(),
             Self::Tls(stream) => stream.socket.as_fd(),
         }
-    }
-}
-
-impl AsRawFd for Stream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.as_fd().as_raw_fd()
     }
 }
 

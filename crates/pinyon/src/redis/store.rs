@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Answered, Driver, Endpoint, Health, Servers};
 use crate::server_store::{Found, ServerStore};
 use crate::settings::{RedisSettings, TimeoutUnit};
-use crate::store::{Integer, Item, ServerInfo, ServerReport};
+use crate::store::{Integer, Item, Reach, ServerInfo, ServerReport};
 use crate::timeout::{Expiry, Ttl};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -284,5 +284,9 @@ impl ServerStore for RedisStore {
             reports.push(ServerReport { server: server.label().to_owned(), result });
         }
         reports
+    }
+
+    fn reached(self: Arc<Self>) -> Reach {
+        Reach::Redis(self)
     }
 }

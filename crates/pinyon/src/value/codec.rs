@@ -74,6 +74,11 @@ impl fmt::Debug for Encoded {
 }
 
 impl Encoded {
+    /// A copy of what a store has.
+    pub fn of(item: Item<'_>) -> Self {
+        Self { bytes: item.bytes.to_vec(), flags: item.flags }
+    }
+
     /// The value, borrowed for a store.
     pub fn item(&self) -> Item<'_> {
         Item { bytes: &self.bytes, flags: self.flags }

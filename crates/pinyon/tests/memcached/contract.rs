@@ -24,6 +24,21 @@ fn settings(servers: &[Server]) -> MemcachedSettings {
 
 #[test]
 fn memcached_keeps_the_contract_with_one_server_three_servers_and_a_unix_socket() {
+    keeps_the_contract(|settings| Box::new(MemcachedStore::new(settings)));
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn memcached_keeps_the_contract_over_tokio_too() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    keeps_the_contract(|settings| {
+        let store = MemcachedStore::new(settings).into();
+        Box::new(servers::over_tokio::OverTokio { store, runtime: runtime.handle().clone() })
+    });
+}
+
+fn keeps_the_contract(make: impl Fn(&MemcachedSettings) -> Box<dyn Store> + Sync) {
+    let make = &make;
     let [one, prefixed] = [(); 2].map(|()| vec![servers::memcached().start()]);
     let three: Vec<_> = (0..3).map(|_| servers::memcached().start()).collect();
     let unix = vec![servers::memcached().unix_socket().start()];
@@ -37,7 +52,7 @@ fn memcached_keeps_the_contract_with_one_server_three_servers_and_a_unix_socket(
     thread::scope(|scope| {
         for (name, settings, capabilities) in ways {
             scope.spawn(move || {
-                let mut report = conformance::run(&|| Box::new(MemcachedStore::new(&settings)), &capabilities);
+                let mut report = conformance::run(&|| make(&settings), &capabilities);
                 if !settings.key_prefix.is_empty() {
                     report.failed.retain(|(rule, _)| !USES_THE_LONGEST_KEY.contains(rule));
                 }

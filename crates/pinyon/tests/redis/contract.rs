@@ -63,6 +63,21 @@ fn ways(server: &Server, certificates: &Certificates) -> Vec<(&'static str, Redi
 
 #[test]
 fn redis_keeps_the_contract_over_every_way_to_reach_it() {
+    keeps_the_contract(|settings| Box::new(RedisStore::new(settings)));
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn redis_keeps_the_contract_over_tokio_too() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    keeps_the_contract(|settings| {
+        let store = RedisStore::new(settings).into();
+        Box::new(servers::over_tokio::OverTokio { store, runtime: runtime.handle().clone() })
+    });
+}
+
+fn keeps_the_contract(make: impl Fn(&RedisSettings) -> Box<dyn Store> + Sync) {
+    let make = &make;
     let certificates = Certificates::for_loopback();
     let server = servers::redis().password("secret").unix_socket().tls(&certificates, true).start();
     assert_eq!(server.ask("ACL SETUSER cache on \">user secret\" ~* &* +@all").unwrap(), "+OK\r\n");
@@ -70,7 +85,7 @@ fn redis_keeps_the_contract_over_every_way_to_reach_it() {
     thread::scope(|scope| {
         for (name, settings) in ways(&server, &certificates) {
             scope.spawn(move || {
-                let report = conformance::run(&|| Box::new(RedisStore::new(&settings)), &CAPABILITIES);
+                let report = conformance::run(&|| make(&settings), &CAPABILITIES);
                 assert!(report.failed.is_empty() && report.passed.len() > 40, "{name}: {report}");
             });
         }
