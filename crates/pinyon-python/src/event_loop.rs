@@ -238,8 +238,12 @@ impl<S: ServerStore> Links<S::Protocol> for LoopLinks<S> {
             return Ok(None);
         };
         let mut current = guard(current);
-        if let Some(link) = current.as_ref().filter(|link| link.lock().is_usable()) {
-            return Ok(Some(link.clone()));
+        if let Some(shared) = &*current {
+            let mut link = shared.lock();
+            link.probe();
+            if link.is_usable() {
+                return Ok(Some(shared.clone()));
+            }
         }
         let made = Python::attach(|py| LoopLink::make(py, &self.state, server, Arc::as_ptr(&self.store) as usize));
         let made = made.map_err(|error| {

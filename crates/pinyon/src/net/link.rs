@@ -176,9 +176,8 @@ impl<P: Protocol> Link<P> {
 
     /// Looks whether the server has closed a connection on which nothing is awaited, before a request is made that it may
     /// never see.
-    #[cfg(feature = "tokio")]
-    pub(super) fn probe(&mut self) {
-        if self.pending.is_empty() && matches!(self.stage, Stage::Open(_)) {
+    pub fn probe(&mut self) {
+        if self.pending.is_empty() && self.is_open() {
             self.receive();
         }
     }

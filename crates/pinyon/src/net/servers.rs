@@ -21,7 +21,7 @@ impl<P: Protocol> Servers<P> {
         Self {
             pools: all.iter().cloned().map(Pool::new).collect(),
             #[cfg(feature = "tokio")]
-            tokio: Multiplexed(TokioLinks::new(&all)),
+            tokio: Multiplexed(Arc::new(TokioLinks::new(&all))),
             all,
         }
     }

@@ -6,6 +6,7 @@
 //! let memcached = servers::memcached().item_size("2m").start();
 //! ```
 #![allow(dead_code, reason = "no test file uses all of it")]
+#![allow(unexpected_cfgs, reason = "the tests of the program use them too, and it has no feature tokio")]
 #![allow(unreachable_pub, reason = "a module of many test files, not of one crate")]
 
 pub mod certificates;
