@@ -22,6 +22,7 @@ register_converter(CategoryConverter, "category")
 urlpatterns = [
     path("", views.home, name="home"),
     path("books/<int:pk>/", views.book, name="book"),
+    path("books/<int:pk>/json/", views.book_as_json, name="book-json"),
     path("bestsellers/<category:category>/no-cache/", views.bestsellers_without_cache, name="no-cache"),
     path("bestsellers/<category:category>/per-view/", views.bestsellers_per_view, name="per-view"),
     path("bestsellers/<category:category>/fragment/", views.bestsellers_by_fragment, name="fragment"),

@@ -111,6 +111,34 @@ class ViewCounter(ShopTestCase):
         self.assertEqual(views_of([BOOKS + 1]), {BOOKS + 1: 0})
 
 
+class BookAsJson(ShopTestCase):
+    def test_says_what_the_database_says(self):
+        book = Book.objects.get(pk=7)
+        answer = self.client.get(reverse("book-json", args=[7])).json()
+        self.assertEqual(answer["title"], book.title)
+        self.assertEqual(answer["author"], book.author.name)
+        self.assertEqual(answer["price_cents"], book.price_cents)
+
+    def test_asks_the_database_once_and_counts_each_look(self):
+        first = self.client.get(reverse("book-json", args=[7])).json()
+        with self.assertNumQueries(0):
+            second = self.client.get(reverse("book-json", args=[7])).json()
+        self.assertEqual(second, {**first, "views": first["views"] + 1})
+
+    def test_shares_its_counter_with_the_page(self):
+        self.client.get(reverse("book", args=[7]))
+        self.assertEqual(self.client.get(reverse("book-json", args=[7])).json()["views"], 2)
+
+    def test_a_book_that_does_not_exist_is_neither_found_nor_counted(self):
+        self.assertEqual(self.client.get(reverse("book-json", args=[BOOKS + 1])).status_code, 404)
+        self.assertEqual(views_of([BOOKS + 1]), {BOOKS + 1: 0})
+
+    async def test_answers_through_the_asgi_application(self):
+        first = await self.async_client.get(reverse("book-json", args=[7]))
+        second = await self.async_client.get(reverse("book-json", args=[7]))
+        self.assertEqual([first.json()["views"], second.json()["views"]], [1, 2])
+
+
 class HomePage(ShopTestCase):
     def test_shows_every_shelf_and_the_number_of_books(self):
         response = self.client.get(reverse("home"))

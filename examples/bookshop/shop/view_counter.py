@@ -15,6 +15,15 @@ def count_view(pk):
         return cache.incr(_key(pk))
 
 
+async def acount_view(pk):
+    """`count_view` for async views."""
+    try:
+        return await cache.aincr(_key(pk))
+    except ValueError:
+        await cache.aadd(_key(pk), 0, A_DAY)
+        return await cache.aincr(_key(pk))
+
+
 def views_of(pks):
     """The counters of many books in one round trip: primary key -> views, 0 for a book nobody looked at."""
     keys = {_key(pk): pk for pk in pks}

@@ -2,13 +2,14 @@
 
 from django.core.cache import cache
 from django.db.models import Count, Sum
-from django.shortcuts import get_object_or_404, render
+from django.http import JsonResponse
+from django.shortcuts import aget_object_or_404, get_object_or_404, render
 from django.utils.functional import SimpleLazyObject
 from django.views.decorators.cache import cache_page
 
 from shop.models import Book, Category
 from shop.ranking import bestsellers, totals
-from shop.view_counter import count_view, views_of
+from shop.view_counter import acount_view, count_view, views_of
 
 LIFETIME = 300  # seconds
 
@@ -84,3 +85,19 @@ def book(request, pk):
         "others": found.author.books.exclude(pk=pk).order_by("-published", "pk")[:6],
     }
     return render(request, "shop/book.html", context)
+
+
+async def book_as_json(request, pk):
+    """One book for another program, from a coroutine: what is known of it is cached, and looking at it counts."""
+    known = await cache.aget(f"book:{pk}")
+    if known is None:
+        found = await aget_object_or_404(Book.objects.select_related("author"), pk=pk)
+        known = {
+            "title": found.title,
+            "author": found.author.name,
+            "category": found.category,
+            "published": found.published,
+            "price_cents": found.price_cents,
+        }
+        await cache.aset(f"book:{pk}", known, LIFETIME)
+    return JsonResponse({"pk": pk, **known, "views": await acount_view(pk)})

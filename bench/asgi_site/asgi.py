@@ -1,0 +1,8 @@
+"""What uvicorn and granian serve."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "asgi_site.settings")
+application = get_asgi_application()
