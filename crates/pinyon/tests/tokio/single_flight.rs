@@ -123,7 +123,7 @@ fn the_next_one_takes_over_from_a_maker_that_fails_panics_or_is_dropped() {
                 panic!("a bug")
             };
             assert_eq!(after(&cache, panics, false).await, 2);
-            assert_eq!(after(&cache, || std::future::pending(), true).await, 2);
+            assert_eq!(after(&cache, std::future::pending, true).await, 2);
         });
     }
 }
