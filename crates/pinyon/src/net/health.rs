@@ -43,7 +43,13 @@ impl Health {
     }
 
     /// Notes a failure that took `cost`. True if it is the first one, which the caller should hear of.
+    ///
+    /// What was on its way together with another failure is the same failure: a thousand tasks that wait in vain must not
+    /// make the pause as long as a thousand attempts one after the other would.
     pub(crate) fn failed(&self, cost: Duration) -> bool {
+        if !self.may_ask() {
+            return false;
+        }
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
         let quiet_until = START.elapsed() + self.pause(before, cost);
         self.quiet_until.store(millis(quiet_until), Ordering::Relaxed);
@@ -77,6 +83,15 @@ mod tests {
         assert!(!health.may_ask());
         health.succeeded();
         assert!(health.may_ask() && health.failed(Duration::ZERO));
+    }
+
+    #[test]
+    fn failures_at_the_same_time_are_one() {
+        let health = health();
+        for _ in 0..100 {
+            health.failed(Duration::from_secs(10));
+        }
+        assert_eq!(health.failures.load(Ordering::Relaxed), 1);
     }
 
     #[test]
