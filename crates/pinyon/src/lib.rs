@@ -5,27 +5,35 @@
 //!
 //! ```
 //! use pinyon::{Caches, Timeout};
+//! # async fn render() -> String { "rendered".to_owned() }
 //!
+//! # #[cfg(feature = "tokio")]
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let caches = Caches::from_toml(r#"
 //!     [default]
 //!     BACKEND = "memory"
 //!     KEY_PREFIX = "shop"
 //! "#)?;
-//! let cache = caches.get("default")?.blocking();
+//! let cache = caches.get("default")?;
 //!
-//! cache.set("greeting", "hello", Timeout::Default)?;
-//! let greeting: Option<String> = cache.get("greeting")?;
+//! cache.set("greeting", "hello", Timeout::Default).await?;
+//! let greeting: Option<String> = cache.get("greeting").await?;
 //! assert_eq!(greeting.as_deref(), Some("hello"));
 //!
-//! let page = cache.get_or_set("page", Timeout::secs(30), || "rendered".to_owned())?;
+//! // Of all tasks that miss it at the same time, one renders the page.
+//! let page = cache.get_or_set("page", Timeout::secs(30), || async { render().await }).await?;
 //! assert_eq!(page, "rendered");
 //!
-//! cache.set("hits", &0, Timeout::Never)?;
-//! assert_eq!(cache.incr("hits", 1)?, 1);
+//! // The same for threads that may wait. It starts no thread and no runtime.
+//! cache.blocking().set("hits", &0, Timeout::Never)?;
+//! assert_eq!(cache.blocking().incr("hits", 1)?, 1);
 //! # Ok::<(), pinyon::Error>(())
+//! # }).unwrap();
 //! ```
 //!
-//! - [`Caches`] reads the dictionary from TOML, JSON, a URL or a settings.py; [`Cache`] is one of them; [`Cache::blocking`] has the methods.
+//! - [`Caches`] reads the dictionary from TOML, JSON, a URL or a settings.py; [`Cache`] is one of them, with methods
+//!   for tasks of a tokio runtime (feature `tokio`, on by default); [`Cache::blocking`] has the same for threads, and needs neither
+//!   that feature nor a runtime.
 //! - [`settings`]: every key and option, with its meaning and default.
 //! - [`django`]: the keys under which Django caches pages and template fragments, so that a Rust program can drop them.
 //! - [`memory::Memory`] holds values of any Rust type, without serializing them.

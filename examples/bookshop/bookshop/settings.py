@@ -58,7 +58,8 @@ ROOT_URLCONF = "bookshop.urls"
 WSGI_APPLICATION = "bookshop.wsgi.application"
 ASGI_APPLICATION = "bookshop.asgi.application"
 
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "bookshop.sqlite3"}}
+DATABASE = os.environ.get("BOOKSHOP_DATABASE", BASE_DIR / "bookshop.sqlite3")
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": DATABASE}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 USE_I18N = False

@@ -31,7 +31,7 @@ impl<'a> BlockingCache<'a> {
     /// The value of `key`, if it has one.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`] if there is a value that is no `T`, or a Python object that has no Rust form; the text names
+    /// [`crate::ErrorKind::Value`] if there is a value that is no `T`, or a Python object that has no Rust form; the text names
     /// its class.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         now(self.here().get(key))
@@ -40,7 +40,7 @@ impl<'a> BlockingCache<'a> {
     /// Stores a value. False if the server refused it (too large for Memcached); the key has no value then.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`] if the serializer cannot write it.
+    /// [`crate::ErrorKind::Value`] if the serializer cannot write it.
     pub fn set<T: Serialize + ?Sized>(&self, key: &str, value: &T, timeout: Timeout) -> Result<bool> {
         let operations = self.here();
         let draft = operations.draft(key, value, timeout, "set")?;
@@ -50,7 +50,7 @@ impl<'a> BlockingCache<'a> {
     /// Stores a value if the key has none; returns whether it had none.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`] if the serializer cannot write it.
+    /// [`crate::ErrorKind::Value`] if the serializer cannot write it.
     pub fn add<T: Serialize + ?Sized>(&self, key: &str, value: &T, timeout: Timeout) -> Result<bool> {
         let operations = self.here();
         let draft = operations.draft(key, value, timeout, "add")?;
@@ -106,8 +106,8 @@ impl<'a> BlockingCache<'a> {
     /// Adds `delta` to a stored integer, atomically, keeps its timeout, and returns the sum.
     ///
     /// # Errors
-    /// [`ErrorKind::KeyNotFound`] if there is no entry, [`ErrorKind::NotAnInteger`] if it is something else,
-    /// [`ErrorKind::OutOfRange`] if the sum does not fit (with Redis and memory it is stored all the same).
+    /// [`crate::ErrorKind::KeyNotFound`] if there is no entry, [`crate::ErrorKind::NotAnInteger`] if it is something else,
+    /// [`crate::ErrorKind::OutOfRange`] if the sum does not fit (with Redis and memory it is stored all the same).
     pub fn incr(&self, key: &str, delta: i64) -> Result<i64> {
         now(self.here().incr(key, delta))
     }
@@ -128,7 +128,7 @@ impl<'a> BlockingCache<'a> {
     /// Stores many values; returns the keys that were not stored, which have no value then. One round trip a server.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`] if the serializer cannot write one of them: then none is stored.
+    /// [`crate::ErrorKind::Value`] if the serializer cannot write one of them: then none is stored.
     pub fn set_many<'k, T: Serialize + 'k>(
         &self,
         items: impl IntoIterator<Item = (&'k str, T)>,
@@ -147,7 +147,7 @@ impl<'a> BlockingCache<'a> {
     /// Moves a value to the version that is `delta` higher, keeps its timeout, and returns that version. Not atomic.
     ///
     /// # Errors
-    /// [`ErrorKind::KeyNotFound`] if there is no entry, [`ErrorKind::Unsupported`] if VERSION is not a number.
+    /// [`crate::ErrorKind::KeyNotFound`] if there is no entry, [`crate::ErrorKind::Unsupported`] if VERSION is not a number.
     pub fn incr_version(&self, key: &str, delta: i64) -> Result<i64> {
         now(self.here().incr_version(key, delta))
     }

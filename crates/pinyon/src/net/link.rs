@@ -562,3 +562,7 @@ impl<P: Protocol> std::fmt::Debug for Link<P> {
         write!(f, "Link({} {}, {} pending)", P::NAME, self.server.label(), self.pending.len())
     }
 }
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;

@@ -319,3 +319,47 @@ impl<P: Protocol> std::fmt::Debug for TokioLink<P> {
         write!(f, "TokioLink({}, {:?})", self.runtime, self.lock())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memcached::MetaProtocol;
+    use crate::net::Endpoint;
+    use crate::settings::Address;
+    use std::time::Duration;
+
+    fn links() -> TokioLinks<MetaProtocol> {
+        let endpoint = Endpoint {
+            address: Address::Unix("/no/such/socket".into()),
+            tls: None,
+            label: "nobody".into(),
+            connect_timeout: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            max_connections: None,
+        };
+        TokioLinks::new(&[Arc::new(Server::new(endpoint, MetaProtocol))])
+    }
+
+    /// As a child of `fork` finds it: with a link that a thread of its parent may have locked for ever.
+    #[test]
+    fn a_child_leaves_the_link_of_its_parent_alone() {
+        let runtime = ::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _inside = runtime.enter();
+        let links = links();
+        let of = (std::process::id().wrapping_add(1), Handle::current().id());
+        let parents = TokioLink::new(links.0[0].server.clone(), of, Arc::downgrade(&links.0), 0);
+        links.0[0].links.store(Arc::new(vec![parents.clone()]));
+        let locked = parents.lock();
+        let childs = links.link(0).unwrap().unwrap();
+        assert!(!Arc::ptr_eq(&childs, &parents) && Arc::ptr_eq(&childs, &links.link(0).unwrap().unwrap()));
+        assert_eq!(links.open(), 1);
+        drop(End(parents.clone()));
+        drop(links);
+        assert!(locked.is_usable() && childs.lock().is_closed());
+    }
+
+    #[test]
+    fn there_is_no_link_to_a_server_that_is_not_there() {
+        assert!(links().link(1).unwrap().is_none());
+    }
+}

@@ -2,6 +2,9 @@
 
 mod contract;
 mod faults;
+#[cfg(feature = "tokio")]
+#[path = "../servers/over_tokio.rs"]
+mod over_tokio;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod several;

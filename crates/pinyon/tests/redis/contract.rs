@@ -72,7 +72,7 @@ fn redis_keeps_the_contract_over_tokio_too() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     keeps_the_contract(|settings| {
         let store = RedisStore::new(settings).into();
-        Box::new(servers::over_tokio::OverTokio { store, runtime: runtime.handle().clone() })
+        Box::new(crate::over_tokio::OverTokio { store, runtime: runtime.handle().clone() })
     });
 }
 

@@ -4,6 +4,9 @@ mod contract;
 mod faults;
 mod incr;
 mod logins;
+#[cfg(feature = "tokio")]
+#[path = "../servers/over_tokio.rs"]
+mod over_tokio;
 mod replicas;
 #[path = "../servers/mod.rs"]
 mod servers;

@@ -13,8 +13,6 @@ pub mod certificates;
 pub mod client;
 pub mod databases;
 pub mod fake;
-#[cfg(feature = "tokio")]
-pub mod over_tokio;
 
 use self::certificates::Certificates;
 use pinyon::settings::Address;

@@ -1,5 +1,7 @@
 //! A store whose every operation runs over the tokio driver, so that the conformance suite runs on it too.
 
+#![allow(unreachable_pub, reason = "a module of many test files, not of one crate")]
+
 use pinyon::ServerStore;
 use pinyon::store::{Integer, Item, ServerReport, Store};
 use pinyon::timeout::{Expiry, Ttl};
