@@ -80,13 +80,18 @@ async def load(port: int, path: str, connections: int, seconds: float) -> dict[s
     start = time.perf_counter()
     times: list[float] = []
 
+    async def connect(number: int) -> Client:
+        client = Client(path.replace("{}", str(number)), start + seconds, times)
+        await loop.create_connection(lambda: client, "127.0.0.1", port)
+        # The patience is for a server that hangs.
+        await asyncio.wait([client.done], timeout=seconds + 30)
+        return client
+
     async def one(number: int) -> int:
+        """How many errors there were on this connection and those in its place."""
         errors = 0
         while True:
-            client = Client(path.replace("{}", str(number)), start + seconds, times)
-            await loop.create_connection(lambda: client, "127.0.0.1", port)
-            # The patience is for a server that hangs.
-            await asyncio.wait([client.done], timeout=seconds + 30)
+            client = await connect(number)
             if client.done.done() and not client.failed:
                 return errors
             errors += 1
