@@ -70,12 +70,15 @@ class Peer:
     module: str
     kind: str | None = None
     backend: str | None = None
+    options: tuple[tuple[str, Any], ...] = ()
 
 
+# redis-py allows a pool 100 connections, and django-redis, which has one pool, fails the requests beyond.
+POOL = (("CONNECTION_POOL_KWARGS", {"max_connections": 10_000}),)
 PEERS = [
     Peer("no cache", "django"),
     Peer("Django RedisCache", "redis", "redis", "django.core.cache.backends.redis.RedisCache"),
-    Peer("django-redis", "django_redis", "redis", "django_redis.cache.RedisCache"),
+    Peer("django-redis", "django_redis", "redis", "django_redis.cache.RedisCache", POOL),
     Peer("django-vcache", "django_vcache", "redis", "django_vcache.backend.ValkeyCache"),
     Peer("Pinyon RedisCache", "pinyon", "redis", "pinyon.django.RedisCache"),
     Peer("Django PyMemcacheCache", "pymemcache", "memcached", "django.core.cache.backends.memcached.PyMemcacheCache"),
@@ -108,7 +111,7 @@ class Stores:
         if peer.kind == "redis":
             with self.redis.client() as client:
                 client.flushall()
-            return {"BACKEND": peer.backend, "LOCATION": f"{self.redis.url}/1"}
+            return {"BACKEND": peer.backend, "LOCATION": f"{self.redis.url}/1", "OPTIONS": dict(peer.options)}
         if peer.kind == "memcached":
             self.memcached.flush()
             return {"BACKEND": peer.backend, "LOCATION": self.memcached.address}

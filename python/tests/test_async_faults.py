@@ -312,6 +312,20 @@ def test_one_dead_memcached_of_three_does_not_disturb_the_others(how, shelf):
         run("asyncio", meet, [stack.enter_context(MemcachedServer()) for _ in range(3)])
 
 
+def test_a_stopped_memcached_failed_once_however_many_calls_it_kept_waiting(shelf):
+    async def meet(server):
+        # Were each of these a failure of its own, the server would be left alone for 20 times what they took: beyond patience.
+        cache = shelf("memcached", server.address, 1.5, retry_timeout=0.05)
+        await cache.aset("key", "value")
+        with server.paused():
+            failures("memcached", await outcomes([cache.aget("key") for _ in range(50)]), "CacheTimeoutError")
+        await healthy(cache)
+        assert await cache.aget("key") == "value"
+
+    with MemcachedServer() as server:
+        run("asyncio", meet, server, patience=PATIENCE * 2)
+
+
 # --- Servers that do not read ---
 
 
