@@ -80,7 +80,8 @@ def getter(peer: str, url: str, ca: str) -> Any:
         from redis import asyncio as redis_asyncio
 
         options = {"ssl_ca_certs": ca} if url.startswith("rediss") else {}
-        client = redis_asyncio.Redis.from_url(url, max_connections=300, socket_connect_timeout=30, **options)
+        options |= {"max_connections": 50, "timeout": 60, "socket_timeout": 60, "socket_connect_timeout": 60}
+        client = redis_asyncio.Redis(connection_pool=redis_asyncio.BlockingConnectionPool.from_url(url, **options))
 
         async def set_value(key: str, value: str) -> None:
             await client.set(key, pickle.dumps(value, 5))
