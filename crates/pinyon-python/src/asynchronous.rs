@@ -66,15 +66,32 @@ fn python<'py, T: IntoPyObjectExt<'py>>(py: Python<'py>, value: T) -> PyResult<P
     value.into_py_any(py)
 }
 
+/// Lets the next that waits for room go on: called by whoever has waited, when it has made its request or will make none.
+#[pyfunction]
+pub(crate) fn invite(cache: &Bound<'_, StoreCache>) -> PyResult<()> {
+    let py = cache.py();
+    let state = LoopState::of(&running(py)?)?;
+    match StoreCache::shared(cache)? {
+        Shared::Redis(store) => LoopState::links(&state, py, store).invite(),
+        Shared::Memcached(store) => LoopState::links(&state, py, store).invite(),
+        Shared::File(_) => return Err(no_servers()),
+    }
+    state.get().go_on(py);
+    Ok(())
+}
+
 /// None if a value may be sent now. Otherwise a coroutine that waits until those before it have left and then calls
 /// the function that starts `operation` with `arguments`: what waits is not pickled yet, so that waiting costs no memory.
 /// If they do not leave in time and the settings ignore that, the result is `ignored`.
 fn unless_room<'py>(
     cache: &Bound<'py, StoreCache>,
-    operation: &'static str,
+    (operation, invited): (&'static str, bool),
     ignored: impl FnOnce(Python<'py>) -> PyResult<Py<PyAny>>,
     arguments: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if invited {
+        return Ok(None);
+    }
     let py = cache.py();
     let state = LoopState::of(&running(py)?)?;
     let has_room = match StoreCache::shared(cache)? {
@@ -131,16 +148,17 @@ pub(crate) fn start_get<'py>(
 
 /// Starts `set`.
 #[pyfunction]
-#[pyo3(signature = (cache, key, value, timeout=TimeoutArgument::NotGiven, version=None))]
+#[pyo3(signature = (cache, key, value, timeout=TimeoutArgument::NotGiven, version=None, invited=false))]
 pub(crate) fn start_set<'py>(
     cache: &Bound<'py, StoreCache>,
     key: &Bound<'py, PyAny>,
     value: &Bound<'py, PyAny>,
     timeout: TimeoutArgument<'py>,
     version: Option<&Bound<'py, PyAny>>,
+    invited: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let again = || (key, value, timeout.given(cache.py())?, version).into_bound_py_any(cache.py());
-    if let Some(waiting) = unless_room(cache, "set", |py| Ok(py.None()), again)? {
+    if let Some(waiting) = unless_room(cache, ("set", invited), |py| Ok(py.None()), again)? {
         return Ok(waiting);
     }
     let made = Backend::make_key(cache.as_super(), key, version)?;
@@ -157,16 +175,17 @@ pub(crate) fn start_set<'py>(
 
 /// Starts `add`.
 #[pyfunction]
-#[pyo3(signature = (cache, key, value, timeout=TimeoutArgument::NotGiven, version=None))]
+#[pyo3(signature = (cache, key, value, timeout=TimeoutArgument::NotGiven, version=None, invited=false))]
 pub(crate) fn start_add<'py>(
     cache: &Bound<'py, StoreCache>,
     key: &Bound<'py, PyAny>,
     value: &Bound<'py, PyAny>,
     timeout: TimeoutArgument<'py>,
     version: Option<&Bound<'py, PyAny>>,
+    invited: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let again = || (key, value, timeout.given(cache.py())?, version).into_bound_py_any(cache.py());
-    if let Some(waiting) = unless_room(cache, "add", |py| python(py, false), again)? {
+    if let Some(waiting) = unless_room(cache, ("add", invited), |py| python(py, false), again)? {
         return Ok(waiting);
     }
     let made = Backend::make_key(cache.as_super(), key, version)?;
@@ -324,16 +343,17 @@ pub(crate) fn start_get_many<'py>(
 
 /// Starts `set_many`.
 #[pyfunction]
-#[pyo3(signature = (cache, data, timeout=TimeoutArgument::NotGiven, version=None))]
+#[pyo3(signature = (cache, data, timeout=TimeoutArgument::NotGiven, version=None, invited=false))]
 pub(crate) fn start_set_many<'py>(
     cache: &Bound<'py, StoreCache>,
     data: &Bound<'py, PyAny>,
     timeout: TimeoutArgument<'py>,
     version: Option<&Bound<'py, PyAny>>,
+    invited: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let again = || (data, timeout.given(cache.py())?, version).into_bound_py_any(cache.py());
     if let Some(waiting) =
-        unless_room(cache, "set_many", |py| Ok(py.get_type::<PyList>().call1((data,))?.unbind()), again)?
+        unless_room(cache, ("set_many", invited), |py| Ok(py.get_type::<PyList>().call1((data,))?.unbind()), again)?
     {
         return Ok(waiting);
     }

@@ -150,6 +150,11 @@ impl LoopState {
         &self.ready
     }
 
+    /// Lets operations go on that can.
+    pub(crate) fn go_on(&self, py: Python<'_>) {
+        self.ready.run(py);
+    }
+
     /// The links of this loop to the servers of a store.
     pub(crate) fn links<S: ServerStore>(slf: &Py<Self>, py: Python<'_>, store: &Arc<S>) -> Arc<LoopLinks<S>> {
         let id = Arc::as_ptr(store) as usize;
@@ -257,7 +262,14 @@ impl<S: ServerStore> Links<S::Protocol> for LoopLinks<S> {
 impl<S: ServerStore> LoopLinks<S> {
     /// False if a value that is to be sent has to wait until others have left.
     pub(crate) fn has_room(&self) -> bool {
-        self.current.iter().all(|current| guard(current).as_ref().is_none_or(|link| link.lock().has_room()))
+        self.current.iter().all(|current| guard(current).as_ref().is_none_or(|link| link.lock().has_room_for_more()))
+    }
+
+    /// Lets the next that waits for room go on, if there is some.
+    pub(crate) fn invite(&self) {
+        for link in self.current.iter().filter_map(|current| guard(current).clone()) {
+            link.lock().invite();
+        }
     }
 }
 

@@ -29,8 +29,8 @@ mod _pinyon {
 
     #[pymodule_export]
     use crate::asynchronous::{
-        start_add, start_clear, start_delete, start_delete_many, start_get, start_get_many, start_has_key, start_incr,
-        start_set, start_set_many, start_touch, start_ttl,
+        invite, start_add, start_clear, start_delete, start_delete_many, start_get, start_get_many, start_has_key,
+        start_incr, start_set, start_set_many, start_touch, start_ttl,
     };
     #[pymodule_export]
     use crate::backend::Backend;

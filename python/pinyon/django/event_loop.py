@@ -49,4 +49,11 @@ async def after(
 
     Without room in time, if the settings ignore that, the result is ``ignored``.
     """
-    return await start(cache, *arguments) if await room else ignored
+    try:
+        if not await room:
+            return ignored
+        started = start(cache, *arguments, True)
+    finally:
+        # The next one in the queue, also if this one was cancelled, or its value cannot be pickled.
+        _pinyon.invite(cache)
+    return await started

@@ -49,6 +49,8 @@ pub struct Link<P: Protocol> {
     /// How many of the first in `pending` nobody waits for any more, because their time is up.
     late: usize,
     waiting_for_room: VecDeque<(Instant, Waker)>,
+    /// Somebody may make a request next, and has not yet.
+    invited: bool,
     /// Bytes of a reply that is not complete.
     incoming: Vec<u8>,
     parser: P::Parser,
@@ -107,6 +109,7 @@ impl<P: Protocol> Link<P> {
             pending: VecDeque::new(),
             late: 0,
             waiting_for_room: VecDeque::new(),
+            invited: false,
             incoming: Vec::new(),
             parser: P::Parser::default(),
             scratch: vec![0; READ_CHUNK].into_boxed_slice(),
@@ -160,7 +163,7 @@ impl<P: Protocol> Link<P> {
         let deadline = made + self.server.endpoint.timeout;
         self.pending.push_back(Pending { expected, slot: slot.clone(), start, made, deadline });
         // The next in the queue may have room too.
-        self.invite();
+        self.wake_next();
         Made::Pending(slot, greeted)
     }
 
@@ -187,18 +190,33 @@ impl<P: Protocol> Link<P> {
         self.out.len() - self.sent + self.held.len() < ROOM
     }
 
-    /// Notes somebody who waits for room. False if there is some.
+    /// True if a request may be made without waiting for room, and without going before somebody who does.
+    pub fn has_room_for_more(&self) -> bool {
+        self.has_room() && self.waiting_for_room.is_empty()
+    }
+
+    /// Notes somebody who waits for room, until they are woken or `until` comes. False if there is some: then they are
+    /// invited, and nobody else before they have called [`Link::invite`]. What is invited is not encoded yet, so that nobody
+    /// knows how much room it needs.
     pub(super) fn wait_for_room(&mut self, waker: &Waker, until: Instant) -> bool {
-        let waits = self.is_usable() && !self.has_room();
+        let waits = self.invited || !self.has_room();
         if waits {
             self.waiting_for_room.push_back((until, waker.clone()));
         }
+        self.invited |= !waits;
         waits
     }
 
-    /// Wakes the next that waits for room, if there is some. Whoever was invited and does not come has to pass it on.
-    pub(super) fn invite(&mut self) {
-        if (self.has_room() || self.is_closed())
+    /// Lets the next that waits for room go on: called by whoever was invited, when it has made its request or will make none.
+    pub fn invite(&mut self) {
+        self.invited = false;
+        self.wake_next();
+    }
+
+    /// Wakes the next that waits for room, if there is some.
+    pub(super) fn wake_next(&mut self) {
+        if !self.invited
+            && self.has_room()
             && let Some((_, waker)) = self.waiting_for_room.pop_front()
         {
             waker.wake();
@@ -287,7 +305,7 @@ impl<P: Protocol> Link<P> {
             self.out.drain(..self.sent);
             self.sent = 0;
         }
-        self.invite();
+        self.wake_next();
     }
 
     /// Goes on when the descriptor can be read: takes everything that has come.

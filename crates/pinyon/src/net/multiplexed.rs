@@ -77,7 +77,7 @@ impl<P: Protocol, L: Links<P>> Driver<P> for Multiplexed<L> {
 
 impl<L> Multiplexed<L> {
     /// Waits until a request to every one of the first `servers` servers can be made without waiting for room, at most for
-    /// the timeout of the server.
+    /// the timeout of the server. Whoever has waited is invited: it makes its request next, or calls [`Link::invite`].
     ///
     /// # Errors
     /// The server takes no bytes.
@@ -93,7 +93,7 @@ impl<L> Multiplexed<L> {
                 let mut link = shared.lock();
                 let now = Instant::now();
                 let until = *deadline.get_or_insert_with(|| now + link.server().endpoint.timeout);
-                if now >= until && !link.has_room() {
+                if now >= until {
                     return Poll::Ready(Err(no_room(&link)));
                 }
                 if link.wait_for_room(context.waker(), until) {
@@ -102,6 +102,8 @@ impl<L> Multiplexed<L> {
                     invited.0 = Some(shared);
                     return Poll::Pending;
                 }
+                drop(link);
+                invited.0 = None;
                 Poll::Ready(Ok(()))
             })
             .await?;
@@ -120,7 +122,7 @@ struct Invited<P: Protocol, S: SharedLink<P>>(Option<Arc<S>>, PhantomData<P>);
 impl<P: Protocol, S: SharedLink<P>> Drop for Invited<P, S> {
     fn drop(&mut self) {
         if let Some(shared) = self.0.take() {
-            shared.lock().invite();
+            shared.lock().wake_next();
         }
     }
 }
