@@ -185,6 +185,12 @@ impl<P: Protocol> Link<P> {
         }
     }
 
+    /// True if several requests are awaited, so that more may be about to be made.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_crowded(&self) -> bool {
+        self.pending.len() > 1
+    }
+
     /// True if a request may be made without waiting for room.
     pub fn has_room(&self) -> bool {
         self.out.len() - self.sent + self.held.len() < ROOM
