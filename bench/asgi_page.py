@@ -363,7 +363,7 @@ def main() -> None:
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "minutes": round((time.monotonic() - start) / 60, 1),
         "processors": os.cpu_count(),
-        "machine": platform.platform(),
+        "machine": f"{platform.system()} {platform.machine()}",
         "versions": versions(),
         "options": {name: getattr(options, name) for name in ("seconds", "connections", "rounds", "servers")},
         "missing": missing,
