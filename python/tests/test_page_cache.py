@@ -24,18 +24,7 @@ from together import LIMIT, Thread, auntil, run, until, waiting
 
 pytestmark = pytest.mark.pinyon_only
 if backends.FACE == "pinyon":
-    import pinyon.django
     from pinyon.django import cache_page, middleware, single_flight
-
-    class AsyncMemory(pinyon.django.LocMemCache):
-        """Async without a thread."""
-
-        async def aget(self, key, default=None, version=None):
-            return self.get(key, default, version)
-
-        async def aset(self, key, value, *arguments):
-            self.set(key, value, *arguments)
-
 
 _stores = itertools.count()
 KINDS = ["sync", "async"]
@@ -52,7 +41,7 @@ def site():
 def cache(configure):
     return configure(
         {
-            "default": {"BACKEND": f"{__name__}.AsyncMemory", "LOCATION": f"pages-{next(_stores)}"},
+            "default": {"BACKEND": "pinyon.django.LocMemCache", "LOCATION": f"pages-{next(_stores)}"},
             "django": {"BACKEND": backends.INCUMBENT["memory"], "LOCATION": f"pages-{next(_stores)}"},
         }
     )["default"]
@@ -141,8 +130,10 @@ def test_a_view_stays_what_it_is():
     assert asynchronous.__doc__ == sync.__doc__ == "Its text."
 
 
+@pytest.mark.parametrize("backend", ["memory", "redis", "memcached"])
 @pytest.mark.parametrize("cached", ["cache_page", "CacheMiddleware", "two middlewares"])
-def test_an_async_page_is_cached_without_a_thread(cached, monkeypatch):
+def test_an_async_page_is_cached_without_a_thread(cached, backend, params, configure, monkeypatch):
+    configure({"default": params(backend)})
     made = []
 
     async def view(request):
