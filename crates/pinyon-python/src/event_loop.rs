@@ -12,31 +12,26 @@
 //! **Fork.** Each loop's state knows its process. A child closes its copies of the parent's sockets without a byte on the
 //! wire, and never unregisters them: parent and child may share the selector behind the loop.
 
+use crate::driven_link::DrivenLink;
 use crate::hooks::hooks;
 use crate::operation::Step;
-use pinyon::net::{Interest, Link, Links, Protocol, Server, SharedLink, lock};
+use pinyon::net::{Link, Links, Protocol, Server, SharedLink, lock};
 use pinyon::{Error, ErrorKind, Result, ServerStore};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use std::any::Any;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 /// The loops that have links, of this process and, after a fork, of its parent until they are swept.
 static LOOPS: Mutex<Vec<Py<LoopState>>> = Mutex::new(Vec::new());
-
-/// How much too early a loop may call back: uvloop counts whole milliseconds.
-const EARLY: Duration = Duration::from_millis(10);
 
 /// What one event loop has of ours. `LOOPS` owns it; it holds the loop weakly.
 #[pyclass(frozen, weakref, module = "pinyon._pinyon")]
 #[derive(Debug)]
 pub(crate) struct LoopState {
-    process: u32,
+    pub(crate) process: u32,
     /// The address of the loop object.
     id: usize,
     event_loop: Py<PyWeakrefReference>,
@@ -79,7 +74,7 @@ impl std::fmt::Debug for Ready {
     }
 }
 
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -142,12 +137,20 @@ impl LoopState {
     }
 
     /// The loop, if it is still there.
-    fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.event_loop.bind(py).upgrade()
     }
 
     pub(crate) fn ready(&self) -> &Arc<Ready> {
         &self.ready
+    }
+
+    /// Forgets a link that is closed.
+    pub(crate) fn forget(&self, link: &Bound<'_, DrivenLink>) {
+        let mut links = guard(&self.links);
+        let gone = links.iter().position(|known| known.is(link)).map(|index| links.swap_remove(index));
+        drop(links);
+        drop(gone);
     }
 
     /// Lets operations go on that can.
@@ -219,7 +222,7 @@ pub(crate) fn open_connections<S: ServerStore>(store: &Arc<S>) -> usize {
     let here = loops.iter().map(Py::get).filter(|state| state.process == std::process::id());
     here.map(|state| {
         let links = guard(&state.links);
-        links.iter().filter(|link| link.get().store == id && link.get().link.is_open()).count()
+        links.iter().filter(|link| link.get().is_open_to(id)).count()
     })
     .sum()
 }
@@ -283,15 +286,7 @@ pub(crate) struct LoopLink<P: Protocol> {
 impl<P: Protocol> LoopLink<P> {
     fn make(py: Python<'_>, state: &Py<LoopState>, server: &Arc<Server<P>>, store: usize) -> PyResult<Arc<Self>> {
         let link = Arc::new(Mutex::new(Link::new(server.clone())));
-        let driven = DrivenLink {
-            link: link.clone(),
-            state: state.clone_ref(py),
-            store,
-            scheduled: AtomicBool::new(false),
-            crowd: AtomicUsize::new(0),
-            watch: Mutex::default(),
-        };
-        let driven = Py::new(py, driven)?;
+        let driven = Py::new(py, DrivenLink::new(link.clone(), state.clone_ref(py), store))?;
         guard(&state.get().links).push(driven.clone_ref(py));
         Ok(Arc::new(Self { link, driven }))
     }
@@ -305,324 +300,6 @@ impl<P: Protocol> SharedLink<P> for LoopLink<P> {
     fn requested(&self) {
         Python::attach(|py| DrivenLink::schedule(self.driven.bind(py)));
     }
-}
-
-/// A [`Link`] of any protocol.
-trait AnyLink: Send + Sync {
-    fn send(&self);
-    fn receive(&self);
-    fn expire(&self);
-    fn status(&self) -> Status;
-    fn is_open(&self) -> bool;
-    fn in_flight(&self) -> usize;
-    /// Sends the only request in flight, if there is just that one.
-    fn send_only(&self) -> bool;
-    /// The host name that is to be looked up; connects at once if there is none.
-    fn connect_or_name(&self) -> Option<(String, u16)>;
-    fn connect(&self, addresses: std::io::Result<Vec<SocketAddr>>);
-    fn abandon(&self, error: &Error);
-    fn release(&self);
-    /// For a forked child, where a thread of the parent may have held the lock.
-    fn try_release(&self, error: &Error);
-}
-
-struct Status {
-    interest: Option<(RawFd, Interest)>,
-    deadline: Option<Instant>,
-    is_new: bool,
-    is_closed: bool,
-}
-
-impl<P: Protocol> AnyLink for Mutex<Link<P>> {
-    fn send(&self) {
-        lock(self).send();
-    }
-
-    fn receive(&self) {
-        lock(self).receive();
-    }
-
-    fn expire(&self) {
-        lock(self).expire(Instant::now());
-    }
-
-    fn status(&self) -> Status {
-        let link = lock(self);
-        Status {
-            interest: link.interest(),
-            deadline: link.deadline(),
-            is_new: link.is_new(),
-            is_closed: link.is_closed(),
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        let link = lock(self);
-        !link.is_new() && !link.is_closed()
-    }
-
-    fn in_flight(&self) -> usize {
-        lock(self).in_flight()
-    }
-
-    fn send_only(&self) -> bool {
-        let mut link = lock(self);
-        let only = link.is_open() && link.in_flight() == 1;
-        if only {
-            link.send();
-        }
-        only
-    }
-
-    fn connect_or_name(&self) -> Option<(String, u16)> {
-        let mut link = lock(self);
-        let name = link.server().name_to_look_up().map(|(host, port)| (host.to_owned(), port));
-        if name.is_none() {
-            link.connect_without_name();
-        }
-        name
-    }
-
-    fn connect(&self, addresses: std::io::Result<Vec<SocketAddr>>) {
-        lock(self).connect(addresses);
-    }
-
-    fn abandon(&self, error: &Error) {
-        lock(self).abandon(error);
-    }
-
-    fn release(&self) {
-        lock(self).release();
-    }
-
-    fn try_release(&self, error: &Error) {
-        if let Ok(mut link) = self.try_lock() {
-            link.abandon(error);
-            link.release();
-        }
-    }
-}
-
-/// What the loop calls back: one object a link.
-#[pyclass(frozen, module = "pinyon._pinyon")]
-pub(crate) struct DrivenLink {
-    link: Arc<dyn AnyLink>,
-    state: Py<LoopState>,
-    /// The address of the store that it belongs to.
-    store: usize,
-    /// A call of `_send` is on its way.
-    scheduled: AtomicBool,
-    /// Requests in flight when they were last sent.
-    crowd: AtomicUsize,
-    watch: Mutex<Watch>,
-}
-
-/// What the loop does for a link at the moment.
-#[derive(Default)]
-struct Watch {
-    descriptor: Option<RawFd>,
-    interest: Interest,
-    /// When the timer comes. Its handle is not kept: it would keep the loop.
-    timer: Option<Instant>,
-    looking_up: Option<Py<PyAny>>,
-}
-
-impl DrivenLink {
-    /// Has what was requested sent when this tick's tasks have run.
-    fn schedule(slf: &Bound<'_, Self>) {
-        let (py, this) = (slf.py(), slf.get());
-        // Waiting for the end of the tick would cost a lone task a turn of the loop.
-        if this.crowd.load(Ordering::Relaxed) <= 1 && !this.scheduled.load(Ordering::Relaxed) && this.link.send_only() {
-            let status = this.link.status();
-            if let Some(event_loop) = this.state.get().event_loop(py).filter(|_| !status.is_closed)
-                && Self::look(slf, &event_loop, &status).is_ok()
-            {
-                return;
-            }
-        }
-        if this.scheduled.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let call_soon = || -> PyResult<()> {
-            if let Some(event_loop) = this.state.get().event_loop(py) {
-                event_loop.call_method1(intern!(py, "call_soon"), (slf.getattr(intern!(py, "_send"))?,))?;
-            }
-            Ok(())
-        };
-        // A loop that takes no callbacks is closed: its links are too, or will be.
-        if call_soon().is_err() {
-            this.scheduled.store(false, Ordering::Relaxed);
-        }
-    }
-
-    /// After bytes were moved: watches what has to be watched now, and lets operations go on.
-    fn moved(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let status = this.link.status();
-        if status.is_closed {
-            this.detach(py);
-            let mut links = guard(&this.state.get().links);
-            let gone = links.iter().position(|link| link.is(slf)).map(|index| links.swap_remove(index));
-            drop(links);
-            drop(gone);
-        } else {
-            let event_loop = this.state.get().event_loop(py);
-            if let Some(event_loop) = event_loop {
-                Self::look(slf, &event_loop, &status)?;
-            }
-        }
-        this.state.get().ready.run(py);
-        Ok(())
-    }
-
-    /// Watches the descriptor, and keeps the timer.
-    fn look(slf: &Bound<'_, Self>, event_loop: &Bound<'_, PyAny>, status: &Status) -> PyResult<()> {
-        let py = slf.py();
-        let mut watch = guard(&slf.get().watch);
-        let (descriptor, interest) = status.interest.map_or((None, Interest::default()), |(fd, i)| (Some(fd), i));
-        if watch.descriptor != descriptor {
-            watch.ignore(event_loop)?;
-            watch.descriptor = descriptor;
-        }
-        if let Some(descriptor) = descriptor {
-            if interest.read && !watch.interest.read {
-                let callback = slf.getattr(intern!(py, "_receive"))?;
-                event_loop.call_method1(intern!(py, "add_reader"), (descriptor, callback))?;
-            }
-            if interest.write && !watch.interest.write {
-                let callback = slf.getattr(intern!(py, "_send"))?;
-                event_loop.call_method1(intern!(py, "add_writer"), (descriptor, callback))?;
-            }
-            if !interest.read && watch.interest.read {
-                event_loop.call_method1(intern!(py, "remove_reader"), (descriptor,))?;
-            }
-            if !interest.write && watch.interest.write {
-                event_loop.call_method1(intern!(py, "remove_writer"), (descriptor,))?;
-            }
-            watch.interest = interest;
-        }
-        // A timer that comes early looks again; for an earlier deadline there is a further one.
-        if let Some(deadline) = status.deadline
-            && watch.timer.is_none_or(|at| deadline < at)
-        {
-            let delay = deadline.saturating_duration_since(Instant::now()).as_secs_f64();
-            let callback = slf.getattr(intern!(py, "_expire"))?;
-            event_loop.call_method1(intern!(py, "call_later"), (delay, callback))?;
-            watch.timer = Some(deadline);
-        }
-        Ok(())
-    }
-
-    /// Stops everything that the loop does for the link, and closes its socket.
-    fn detach(&self, py: Python<'_>) {
-        let mut watch = std::mem::take(&mut *guard(&self.watch));
-        if let Some(event_loop) = self.state.get().event_loop(py) {
-            // A closed loop watches nothing any more.
-            let _ = watch.ignore(&event_loop);
-        }
-        if let Some(looking_up) = watch.looking_up {
-            let _ = looking_up.bind(py).call_method0(intern!(py, "cancel"));
-        }
-        self.link.release();
-    }
-
-    fn end(&self, py: Python<'_>, error: &Error) {
-        if self.state.get().process == std::process::id() {
-            self.link.abandon(error);
-            self.detach(py);
-        } else {
-            self.link.try_release(error);
-        }
-    }
-
-    fn look_up(slf: &Bound<'_, Self>, host: &str, port: u16) -> PyResult<()> {
-        let py = slf.py();
-        let Some(event_loop) = slf.get().state.get().event_loop(py) else { return Ok(()) };
-        let options = PyDict::new(py);
-        // SOCK_STREAM has the number 1 on every system that has rustix.
-        options.set_item(intern!(py, "type"), 1)?;
-        let coroutine = event_loop.call_method(intern!(py, "getaddrinfo"), (host, port), Some(&options))?;
-        let task = event_loop.call_method1(intern!(py, "create_task"), (coroutine,))?;
-        task.call_method1(intern!(py, "add_done_callback"), (slf.getattr(intern!(py, "_looked_up"))?,))?;
-        guard(&slf.get().watch).looking_up = Some(task.unbind());
-        Ok(())
-    }
-}
-
-impl Watch {
-    fn ignore(&mut self, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = event_loop.py();
-        let interest = std::mem::take(&mut self.interest);
-        if let Some(descriptor) = self.descriptor.take() {
-            if interest.read {
-                event_loop.call_method1(intern!(py, "remove_reader"), (descriptor,))?;
-            }
-            if interest.write {
-                event_loop.call_method1(intern!(py, "remove_writer"), (descriptor,))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-#[pymethods]
-impl DrivenLink {
-    fn _send(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let this = slf.get();
-        this.scheduled.store(false, Ordering::Relaxed);
-        this.crowd.store(this.link.in_flight(), Ordering::Relaxed);
-        if this.link.status().is_new {
-            if guard(&this.watch).looking_up.is_none()
-                && let Some((host, port)) = this.link.connect_or_name()
-            {
-                Self::look_up(slf, &host, port)?;
-            }
-        } else {
-            this.link.send();
-        }
-        Self::moved(slf)
-    }
-
-    fn _receive(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().link.receive();
-        Self::moved(slf)
-    }
-
-    fn _expire(slf: &Bound<'_, Self>) -> PyResult<()> {
-        {
-            let mut watch = guard(&slf.get().watch);
-            // Otherwise it is an earlier one's, and the one that counts is still to come.
-            watch.timer = watch.timer.filter(|at| *at > Instant::now() + EARLY);
-        }
-        slf.get().link.expire();
-        Self::moved(slf)
-    }
-
-    fn _looked_up(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
-        guard(&slf.get().watch).looking_up = None;
-        if task.call_method0(intern!(slf.py(), "cancelled"))?.extract()? {
-            return Ok(());
-        }
-        let addresses = task.call_method0(intern!(slf.py(), "result")).and_then(|found| addresses(&found));
-        slf.get().link.connect(addresses.map_err(|error| std::io::Error::other(error.to_string())));
-        Self::moved(slf)
-    }
-}
-
-/// The addresses in what `getaddrinfo` found.
-fn addresses(found: &Bound<'_, PyAny>) -> PyResult<Vec<SocketAddr>> {
-    found
-        .cast::<PyList>()?
-        .iter()
-        .map(|entry| {
-            let address = entry.get_item(4)?.cast_into::<PyTuple>()?;
-            let host: String = address.get_item(0)?.extract()?;
-            // `fe80::1%eth0`
-            let host: IpAddr = host.split('%').next().unwrap_or_default().parse()?;
-            Ok(SocketAddr::new(host, address.get_item(1)?.extract()?))
-        })
-        .collect()
 }
 
 /// The loop that runs in this thread.

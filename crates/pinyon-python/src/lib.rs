@@ -10,6 +10,7 @@ mod backend;
 mod class_version;
 mod codec;
 mod configuration;
+mod driven_link;
 mod errors;
 mod event_loop;
 mod hooks;

@@ -8,6 +8,7 @@
 //! is read and dropped. After a time-out in which the server said nothing at all, the link takes no new requests (a fresh
 //! one does) and ends with the last of its own.
 
+use super::room::Room;
 use super::server::{self, Failure, Server};
 use super::slot::{Reply, Slot};
 use super::stream::{Opening, Stream};
@@ -48,9 +49,7 @@ pub struct Link<P: Protocol> {
     pending: VecDeque<Pending<P>>,
     /// How many of the first in `pending` nobody waits for any more, because their time is up.
     late: usize,
-    waiting_for_room: VecDeque<(Instant, Waker)>,
-    /// Somebody may make a request next, and has not yet.
-    invited: bool,
+    room: Room,
     /// Bytes of a reply that is not complete.
     incoming: Vec<u8>,
     parser: P::Parser,
@@ -108,8 +107,7 @@ impl<P: Protocol> Link<P> {
             held: Vec::new(),
             pending: VecDeque::new(),
             late: 0,
-            waiting_for_room: VecDeque::new(),
-            invited: false,
+            room: Room::default(),
             incoming: Vec::new(),
             parser: P::Parser::default(),
             scratch: vec![0; READ_CHUNK].into_boxed_slice(),
@@ -152,7 +150,7 @@ impl<P: Protocol> Link<P> {
             return Made::Unusable;
         }
         if !self.has_room() {
-            self.waiting_for_room.push_back((wait_until, waker.clone()));
+            self.room.wait(waker, wait_until);
             return Made::NoRoom;
         }
         let greeted = self.is_open();
@@ -198,34 +196,26 @@ impl<P: Protocol> Link<P> {
 
     /// True if a request may be made without waiting for room, and without going before somebody who does.
     pub fn has_room_for_more(&self) -> bool {
-        self.has_room() && self.waiting_for_room.is_empty()
+        self.has_room() && self.room.is_empty()
     }
 
     /// Notes somebody who waits for room, until they are woken or `until` comes. False if there is some: then they are
     /// invited, and nobody else before they have called [`Link::invite`]. What is invited is not encoded yet, so that nobody
     /// knows how much room it needs.
     pub(super) fn wait_for_room(&mut self, waker: &Waker, until: Instant) -> bool {
-        let waits = self.invited || !self.has_room();
-        if waits {
-            self.waiting_for_room.push_back((until, waker.clone()));
-        }
-        self.invited |= !waits;
-        waits
+        self.room.invite_or_wait(self.has_room(), waker, until)
     }
 
     /// Lets the next that waits for room go on: called by whoever was invited, when it has made its request or will make none.
     pub fn invite(&mut self) {
-        self.invited = false;
+        self.room.end_invitation();
         self.wake_next();
     }
 
     /// Wakes the next that waits for room, if there is some.
     pub(super) fn wake_next(&mut self) {
-        if !self.invited
-            && self.has_room()
-            && let Some((_, waker)) = self.waiting_for_room.pop_front()
-        {
-            waker.wake();
+        if self.has_room() {
+            self.room.wake_next();
         }
     }
 
@@ -276,8 +266,7 @@ impl<P: Protocol> Link<P> {
             Stage::Open(_) => self.pending.get(self.late).map(|pending| pending.deadline),
             Stage::Closed(_) => None,
         };
-        let room = self.waiting_for_room.front().map(|(until, _)| *until);
-        stage.into_iter().chain(room).min()
+        stage.into_iter().chain(self.room.deadline()).min()
     }
 
     /// Goes on when the descriptor can be written to: connects, greets, sends what is to be sent.
@@ -359,11 +348,7 @@ impl<P: Protocol> Link<P> {
             Stage::Open(_) => self.expire_requests(now),
             _ => {}
         }
-        while self.waiting_for_room.front().is_some_and(|(until, _)| now >= *until) {
-            if let Some((_, waker)) = self.waiting_for_room.pop_front() {
-                waker.wake();
-            }
-        }
+        self.room.expire(now);
     }
 
     /// Ends the link at once: what is pending fails with `error`.
@@ -399,7 +384,7 @@ impl<P: Protocol> Link<P> {
             self.late += 1;
         }
         if self.retired {
-            self.dismiss();
+            self.room.dismiss();
             if self.late == self.pending.len() {
                 self.close_quietly();
             }
@@ -563,12 +548,7 @@ impl<P: Protocol> Link<P> {
         self.late = 0;
         (self.out, self.held, self.incoming) = (Vec::new(), Vec::new(), Vec::new());
         self.sent = 0;
-        self.dismiss();
-    }
-
-    /// Sends everybody who waits for room elsewhere.
-    fn dismiss(&mut self) {
-        self.waiting_for_room.drain(..).for_each(|(_, waker)| waker.wake());
+        self.room.dismiss();
     }
 }
 

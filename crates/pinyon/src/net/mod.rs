@@ -11,6 +11,7 @@ mod health;
 mod link;
 mod multiplexed;
 mod pool;
+mod room;
 mod server;
 mod servers;
 mod slot;
