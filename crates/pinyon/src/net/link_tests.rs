@@ -264,7 +264,7 @@ fn a_server_that_does_not_read_lets_requests_wait_until_there_is_room() {
     });
     until(&mut link, |link| !link.wants_to_send());
     reader.join().unwrap();
-    assert!(link.has_room() && link.waiting_for_room.is_empty());
+    assert!(link.has_room() && link.room.is_empty());
 }
 
 #[test]
