@@ -423,6 +423,11 @@ impl StoreCache {
         if let Some(connections) = open.store.open_connections() {
             stats.set_item("connections", connections)?;
         }
+        if let Shared::Redis(store) = &open.store {
+            let (failures, pause) = store.breaker();
+            stats.set_item("breaker_failures", failures)?;
+            stats.set_item("breaker_pause_ms", u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))?;
+        }
         Ok(stats)
     }
 

@@ -9,7 +9,7 @@ use super::placement::Rendezvous;
 use super::protocol::{MetaProtocol, MetaReply};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::check_memcached;
-use crate::net::{Answered, Driver, Endpoint, Health, Servers};
+use crate::net::{Answered, Driver, Endpoint, Health, Rules, Servers};
 use crate::server_store::{Found, ServerStore};
 use crate::settings::{Address, MemcachedSettings};
 use crate::store::{Integer, Item, Reach, ServerInfo, ServerReport};
@@ -49,7 +49,13 @@ impl MemcachedStore {
             };
             (endpoint, MetaProtocol)
         });
-        let health = settings.servers.iter().map(|_| Health::new(settings.retry_timeout, settings.dead_timeout));
+        let rules = Rules {
+            failures: 1,
+            retry_timeout: settings.retry_timeout,
+            dead_timeout: settings.dead_timeout,
+            patience: settings.connect_timeout + settings.timeout,
+        };
+        let health = settings.servers.iter().map(|_| Health::new(rules));
         Self {
             servers: Servers::new(servers),
             health: health.collect(),

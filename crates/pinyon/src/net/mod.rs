@@ -24,7 +24,7 @@ pub use connection::Connection;
 pub(crate) use driver::now;
 pub use driver::{Answered, Blocking, Driver};
 pub use exchange::{Outgoing, exchange_many};
-pub(crate) use health::Health;
+pub(crate) use health::{Health, Rules};
 pub use link::{Interest, Link};
 pub use multiplexed::{Links, Multiplexed, SharedLink, lock};
 pub use pool::{Lease, Pool};

@@ -8,7 +8,7 @@
 use super::command::{self, Command};
 use super::protocol::{Replies, RespProtocol, replies};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{Answered, Driver, Endpoint, Health, Servers};
+use crate::net::{Answered, Driver, Endpoint, Health, Rules, Servers};
 use crate::server_store::{Found, ServerStore};
 use crate::settings::{RedisSettings, TimeoutUnit};
 use crate::store::{Integer, Item, Reach, ServerInfo, ServerReport};
@@ -25,12 +25,16 @@ pub struct RedisStore {
     servers: Servers<RespProtocol>,
     /// Of the replicas, in their order.
     health: Vec<Health>,
+    /// Of the primary: the circuit breaker.
+    breaker: Health,
+    /// Why it failed the last time.
+    last_failure: Mutex<Option<Error>>,
     unit: TimeoutUnit,
     next_replica: AtomicUsize,
 }
 
-/// How long a replica is left alone after its first failure, and at most.
-const REPLICA_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How long a server is left alone after its first failure, and a replica at most.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Every store of this process, by its whole effective configuration: making a cache a second time opens no connection.
 static STORES: LazyLock<Mutex<HashMap<RedisSettings, Arc<RedisStore>>>> = LazyLock::new(Mutex::default);
@@ -50,8 +54,21 @@ impl RedisStore {
             (endpoint, RespProtocol::new(server.clone(), settings.protocol, settings.client_name.clone()))
         });
         let servers = Servers::new(servers);
-        let health = servers.all().iter().skip(1).map(|_| Health::new(REPLICA_PAUSES.0, REPLICA_PAUSES.1)).collect();
-        Self { servers, health, unit: settings.timeout_unit, next_replica: AtomicUsize::new(0) }
+        let replica = Rules {
+            failures: 1,
+            retry_timeout: PAUSES.0,
+            dead_timeout: PAUSES.1,
+            patience: settings.connect_timeout + settings.timeout,
+        };
+        let primary = Rules { failures: settings.breaker_failures, dead_timeout: settings.breaker_pause, ..replica };
+        Self {
+            health: servers.all().iter().skip(1).map(|_| Health::new(replica)).collect(),
+            servers,
+            breaker: Health::new(primary),
+            last_failure: Mutex::new(None),
+            unit: settings.timeout_unit,
+            next_replica: AtomicUsize::new(0),
+        }
     }
 
     /// The store of these settings that the whole process shares.
@@ -67,7 +84,7 @@ impl RedisStore {
 
     async fn run<D: Driver<RespProtocol>>(&self, driver: &D, command: &Command<'_>) -> Result<Answer<'_, D::Answer>> {
         let outcome =
-            if command.is_read() { self.read(driver, command).await } else { self.ask(driver, 0, command).await };
+            if command.is_read() { self.read(driver, command).await } else { self.ask_primary(driver, command).await };
         outcome.map_err(|error| error.with_operation(command.name()))
     }
 
@@ -96,7 +113,50 @@ impl RedisStore {
                 break;
             }
         }
-        self.ask(driver, 0, command).await
+        self.ask_primary(driver, command).await
+    }
+
+    /// Asks the primary, unless it has failed so often that it is left alone for a while.
+    async fn ask_primary<D: Driver<RespProtocol>>(
+        &self,
+        driver: &D,
+        command: &Command<'_>,
+    ) -> Result<Answer<'_, D::Answer>> {
+        if !self.breaker.may_ask() {
+            return Err(self.left_alone());
+        }
+        let start = Instant::now();
+        let outcome = self.ask(driver, 0, command).await;
+        match &outcome {
+            Err(error) if error.is_connection() => {
+                self.breaker.failed(start.elapsed());
+                *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+            }
+            // An error that the server itself tells is an answer.
+            _ => self.breaker.succeeded(),
+        }
+        outcome
+    }
+
+    fn left_alone(&self) -> Error {
+        let (failures, pause) = (self.breaker.failures(), self.breaker.pause_left().as_millis());
+        let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let why = last.as_ref().map_or_else(String::new, |last| format!("; the last time: {}", last.message()));
+        let message = format!(
+            "Redis was not asked: it has failed {failures} times in a row, and is tried again in {pause} ms{why}"
+        );
+        let error = Error::new(ErrorKind::Unreachable, message).with_server(self.servers.label(0));
+        match last.as_ref().and_then(Error::hint) {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+
+    /// How often the primary has failed in a row, and for how long it is left alone because of that; the second is zero
+    /// while it may be asked.
+    pub fn breaker(&self) -> (u32, Duration) {
+        let open = self.breaker.failures() > 0 && self.breaker.is_open();
+        (self.breaker.failures(), if open { self.breaker.pause_left() } else { Duration::ZERO })
     }
 
     async fn ask<D: Driver<RespProtocol>>(
@@ -280,7 +340,11 @@ impl ServerStore for RedisStore {
     async fn check_over<D: Driver<RespProtocol>>(&self, driver: &D) -> Vec<ServerReport> {
         let mut reports = Vec::new();
         for (index, server) in self.servers.all().iter().enumerate() {
+            // Whatever the circuit breaker says: a check is there to find out.
             let result = self.info(driver, index).await.map_err(|error| error.with_operation("check"));
+            if index == 0 && result.is_ok() {
+                self.breaker.succeeded();
+            }
             reports.push(ServerReport { server: server.label().to_owned(), result });
         }
         reports

@@ -209,6 +209,12 @@ pub struct RedisSettings {
     pub timeout_unit: TimeoutUnit,
     /// OPTIONS `IGNORE_EXCEPTIONS` (django-redis): a connection error is answered like a miss. Default false.
     pub ignore_exceptions: bool,
+    /// OPTIONS `BREAKER_FAILURES`: after so many connection errors in a row the primary is left alone for a while, and calls
+    /// fail at once; default 3, 0: never.
+    pub breaker_failures: u32,
+    /// OPTIONS `BREAKER_PAUSE`, in seconds: the longest while. It is 20 times what the failure cost, at least 10 ms, at first
+    /// at most 1 s and doubled with each further failure. Default 30 s.
+    pub breaker_pause: Duration,
     /// OPTIONS SERIALIZER or `serializer`: a short name, or the class path that Django or django-redis has for it.
     pub serializer: SerializerKind,
     /// OPTIONS SERIALIZER or `serializer` with the dotted path of a user's own Python class, which only the Python face
@@ -369,6 +375,8 @@ impl Default for RedisSettings {
             client_name: None,
             timeout_unit: TimeoutUnit::default(),
             ignore_exceptions: false,
+            breaker_failures: 3,
+            breaker_pause: Duration::from_secs(30),
             serializer: SerializerKind::default(),
             custom_serializer: None,
             pickle_protocol: None,

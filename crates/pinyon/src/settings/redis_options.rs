@@ -43,6 +43,8 @@ pub(super) const NAMES: &[&str] = &[
     "SOCKET_TIMEOUT",
     "SOCKET_CONNECT_TIMEOUT",
     "IGNORE_EXCEPTIONS",
+    "BREAKER_FAILURES",
+    "BREAKER_PAUSE",
     "CLIENT_CLASS",
     "SERIALIZER",
     "COMPRESSOR",
@@ -149,6 +151,11 @@ pub(super) fn apply(entry: &Entry, section: Section<'_>, draft: &mut Draft, prob
             set(&mut settings.pickle_protocol, protocol.map(|number| Some(u8::try_from(number).unwrap_or(5))));
         }
         "IGNORE_EXCEPTIONS" => set(&mut settings.ignore_exceptions, field.flag(problems)),
+        "BREAKER_FAILURES" => {
+            let failures = field.integer(problems, 0..=i64::from(u32::MAX));
+            set(&mut settings.breaker_failures, failures.and_then(|number| u32::try_from(number).ok()));
+        }
+        "BREAKER_PAUSE" => set(&mut settings.breaker_pause, field.duration(problems, Duration::from_secs(1), true)),
         "TIMEOUT_UNIT" => {
             let units = [("s", TimeoutUnit::Seconds), ("ms", TimeoutUnit::Milliseconds)];
             set(&mut settings.timeout_unit, field.choice(problems, &units));

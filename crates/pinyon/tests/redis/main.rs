@@ -1,5 +1,6 @@
 //! Redis as a cache, shown with real servers that the tests start.
 
+mod breaker;
 mod contract;
 mod faults;
 mod incr;
