@@ -12,6 +12,7 @@ mod codec;
 mod configuration;
 mod errors;
 mod event_loop;
+mod formats;
 mod hooks;
 mod local;
 mod local_view;

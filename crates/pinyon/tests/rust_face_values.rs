@@ -3,7 +3,7 @@
 mod backends;
 
 use backends::{ALIASES, Backends};
-use pinyon::settings::{BackendSettings, SerializerKind};
+use pinyon::settings::{BackendSettings, Format, SerializerKind};
 use pinyon::value::pickle;
 use pinyon::{Cache, ErrorKind, Expiry, Item, Timeout};
 use serde::{Deserialize, Serialize};
@@ -356,7 +356,10 @@ fn every_backend_has_the_serializer_of_its_settings() {
     for alias in ALIASES {
         let serializer = match &caches.settings(alias).unwrap().backend {
             BackendSettings::Memory(memory) => memory.serializer,
-            BackendSettings::Redis(redis) => redis.serializer,
+            BackendSettings::Redis(redis) => match redis.serializers.as_slice() {
+                [Format::BuiltIn(serializer)] => *serializer,
+                other => panic!("{other:?} is not one serializer"),
+            },
             BackendSettings::Memcached(memcached) => memcached.serializer,
             other => panic!("{other:?} is none of these backends"),
         };
