@@ -1,7 +1,7 @@
 //! Asks every server of every alias how it is, all at the same time.
 
 use crate::source::python_key_function;
-use pinyon::settings::{BackendSettings, CacheSettings};
+use pinyon::settings::{BackendSettings, CacheSettings, Format};
 use pinyon::store::ServerInfo;
 use pinyon::{Caches, Error, Settings};
 use std::thread;
@@ -85,13 +85,24 @@ fn forget_python(cache: &mut CacheSettings) -> Vec<String> {
     forgotten.extend(python_key_function(cache).map(|name| ("KEY_FUNCTION", name.to_owned())));
     cache.key_function = None;
     if let BackendSettings::Redis(redis) = &mut cache.backend {
-        forgotten.extend(redis.custom_serializer.take().map(|class| ("SERIALIZER", class)));
+        forgotten.extend(python_classes(&mut redis.serializers).map(|class| ("SERIALIZER", class)));
+        forgotten.extend(python_classes(&mut redis.compressors).map(|class| ("COMPRESSOR", class)));
     }
     let alias = &cache.alias;
     let warning = |(key, name)| {
         format!("cache '{alias}': {key} '{name}' is Python code: of all commands only check works on this alias")
     };
     forgotten.into_iter().map(warning).collect()
+}
+
+/// Takes the site's own classes out of a list of formats.
+fn python_classes<K>(formats: &mut Vec<Format<K>>) -> impl Iterator<Item = String> {
+    let is_python = |format: &mut Format<K>| matches!(format, Format::Python(_));
+    let taken: Vec<_> = formats.extract_if(.., is_python).collect();
+    taken.into_iter().filter_map(|format| match format {
+        Format::Python(class) => Some(class),
+        Format::BuiltIn(_) => None,
+    })
 }
 
 /// The cache once for each of its servers.

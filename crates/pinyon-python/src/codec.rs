@@ -1,19 +1,23 @@
 //! Python values as the bytes that a server keeps, and back.
 //!
-//! The forms are the incumbents': Django's `RedisSerializer` and pymemcache's `pickle_serde` (with pylibmc's flags read).
+//! The forms are the incumbents': Django's `RedisSerializer`, django-redis's serializers and compressors, and pymemcache's
+//! `pickle_serde` (with pylibmc's flags read).
 
 use crate::backend::type_name;
 use crate::hooks::hooks;
-use pinyon::Item;
+use pinyon::settings::{CompressorKind, SerializerKind};
 use pinyon::value::codec::flag;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pinyon::value::{compressor, detect};
+use pinyon::{Item, Result};
+use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyInt, PyString};
+use std::borrow::Cow;
 
-/// The largest value that a compressed one may become: 512 MiB.
-const MAX_DECOMPRESSED: usize = 512 * 1024 * 1024;
+/// Values of more bytes than this are compressed and decompressed without holding up other Python threads.
+const LARGE: usize = 16 * 1024;
 
 /// How values are laid out in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +36,31 @@ pub(crate) struct Codec {
     pub layout: Layout,
     /// The pickle protocol; -1 is the highest.
     pub pickle_protocol: i32,
-    /// An object with `dumps` and `loads` in place of pickle.
-    pub serializer: Option<Py<PyAny>>,
+    /// The first writes, all are tried in this order to read. Never empty.
+    pub serializers: Vec<Serializer>,
+    /// The first compresses what was serialized, all are tried in this order to decompress. Only with [`Layout::Digits`].
+    pub compressors: Vec<Compressor>,
     /// Memcached's flags for what is serialized: those of the pickle, or Pinyon's own for JSON and MessagePack.
     pub serialized_flags: u32,
-    /// Whether integers are digits beside that serializer too.
-    pub serializer_keeps_integers: bool,
+    /// Whether [`Layout::Digits`] means what it says, and not that the serializer has the integers too.
+    pub integers_as_digits: bool,
+}
+
+/// What turns values into bytes and back.
+#[derive(Debug)]
+pub(crate) struct Serializer {
+    /// None for a class of the site: what it writes is not known.
+    pub kind: Option<SerializerKind>,
+    /// An object with `dumps` and `loads`; none for pickle itself.
+    pub object: Option<Py<PyAny>>,
+}
+
+/// What makes the bytes fewer.
+#[derive(Debug)]
+pub(crate) enum Compressor {
+    BuiltIn(CompressorKind),
+    /// An object of the site with `compress` and `decompress`.
+    Python(Py<PyAny>),
 }
 
 /// An encoded value, which borrows from Python where it can.
@@ -49,17 +72,22 @@ pub(crate) struct Encoded<'py> {
 enum Content<'py> {
     Bytes(Bound<'py, PyBytes>),
     Text(Bound<'py, PyString>),
-    Digits(String),
+    Made(Vec<u8>),
+}
+
+impl Content<'_> {
+    fn as_bytes(&self) -> PyResult<&[u8]> {
+        Ok(match self {
+            Content::Bytes(bytes) => bytes.as_bytes(),
+            Content::Text(text) => text.to_str()?.as_bytes(),
+            Content::Made(bytes) => bytes,
+        })
+    }
 }
 
 impl Encoded<'_> {
     pub(crate) fn item(&self) -> PyResult<Item<'_>> {
-        let bytes = match &self.content {
-            Content::Bytes(bytes) => bytes.as_bytes(),
-            Content::Text(text) => text.to_str()?.as_bytes(),
-            Content::Digits(digits) => digits.as_bytes(),
-        };
-        Ok(Item { bytes, flags: self.flags })
+        Ok(Item { bytes: self.content.as_bytes()?, flags: self.flags })
     }
 }
 
@@ -72,7 +100,7 @@ pub(crate) struct OwnedItem {
 enum OwnedContent {
     Bytes(PyBackedBytes),
     Text(PyBackedStr),
-    Digits(String),
+    Made(Vec<u8>),
 }
 
 impl Encoded<'_> {
@@ -80,7 +108,7 @@ impl Encoded<'_> {
         let content = match self.content {
             Content::Bytes(bytes) => OwnedContent::Bytes(bytes.into()),
             Content::Text(text) => OwnedContent::Text(text.try_into()?),
-            Content::Digits(digits) => OwnedContent::Digits(digits),
+            Content::Made(bytes) => OwnedContent::Made(bytes),
         };
         Ok(OwnedItem { content, flags: self.flags })
     }
@@ -91,7 +119,7 @@ impl OwnedItem {
         let bytes = match &self.content {
             OwnedContent::Bytes(bytes) => &**bytes,
             OwnedContent::Text(text) => text.as_bytes(),
-            OwnedContent::Digits(digits) => digits.as_bytes(),
+            OwnedContent::Made(bytes) => bytes,
         };
         Item { bytes, flags: self.flags }
     }
@@ -101,10 +129,10 @@ impl Codec {
     /// # Errors
     /// Whatever the serializer raises: a value that cannot be pickled is the caller's to know.
     pub(crate) fn encode<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Encoded<'py>> {
-        let keeps_integers = self.serializer.is_none() || self.serializer_keeps_integers;
         let (content, flags) = match self.layout {
-            Layout::Digits if keeps_integers && value.is_exact_instance_of::<PyInt>() => (digits(value)?, 0),
-            Layout::Digits | Layout::Serialized => (self.serialize(value)?, 0),
+            Layout::Digits if self.integers_as_digits && value.is_exact_instance_of::<PyInt>() => (digits(value)?, 0),
+            Layout::Digits => (self.compress(self.serialize(value)?, value.py())?, 0),
+            Layout::Serialized => (self.serialize(value)?, 0),
             Layout::Flags => match value.cast_exact::<PyString>() {
                 Ok(text) => (Content::Text(text.clone()), flag::TEXT),
                 Err(_) if value.is_exact_instance_of::<PyInt>() => (digits(value)?, flag::INTEGER),
@@ -119,7 +147,7 @@ impl Codec {
 
     fn serialize<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Content<'py>> {
         let py = value.py();
-        let made = match &self.serializer {
+        let made = match self.serializers.first().and_then(|serializer| serializer.object.as_ref()) {
             None => hooks(py)?.dumps.bind(py).call1((value, self.pickle_protocol))?,
             Some(serializer) => serializer.bind(py).call_method1(intern!(py, "dumps"), (value,))?,
         };
@@ -144,12 +172,12 @@ impl Codec {
     pub(crate) fn decode<'py>(&self, py: Python<'py>, item: Item<'_>) -> PyResult<Bound<'py, PyAny>> {
         match self.layout {
             Layout::Digits => {
-                if (self.serializer.is_none() || self.serializer_keeps_integers)
+                if self.integers_as_digits
                     && let Some(number) = as_integer(py, item.bytes)?
                 {
                     return Ok(number);
                 }
-                self.deserialize(py, item.bytes)
+                self.deserialize(py, &self.decompress(py, item.bytes)?)
             }
             Layout::Flags => self.decode_flags(py, item),
             Layout::Serialized => self.deserialize(py, item.bytes),
@@ -158,8 +186,9 @@ impl Codec {
 
     fn decode_flags<'py>(&self, py: Python<'py>, item: Item<'_>) -> PyResult<Bound<'py, PyAny>> {
         if item.flags & flag::ZLIB != 0 {
-            let inflated = inflate(py, item.bytes)?;
-            return self.decode_flags(py, Item { bytes: inflated.as_bytes(), flags: item.flags & !flag::ZLIB });
+            let inflated = detached(py, item.bytes, |bytes| compressor::decompress(CompressorKind::Zlib, bytes))?;
+            let inflated = inflated.ok_or_else(|| PyValueError::new_err("no zlib data, or truncated"))?;
+            return self.decode_flags(py, Item { bytes: &inflated, flags: item.flags & !flag::ZLIB });
         }
         // pymemcache's order.
         if item.flags == 0 {
@@ -177,18 +206,87 @@ impl Codec {
         }
     }
 
+    /// The value, by the first serializer that reads it.
     fn deserialize<'py>(&self, py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-        let bytes = PyBytes::new(py, bytes);
-        match &self.serializer {
+        let object = PyBytes::new(py, bytes);
+        if let [serializer] = self.serializers.as_slice() {
+            return serializer.loads(object);
+        }
+        let mut failure = None;
+        for serializer in &self.serializers {
+            if serializer.kind.is_some_and(|kind| !detect::may_be(kind, bytes)) {
+                continue;
+            }
+            match serializer.loads(object.clone()) {
+                Err(error) if error.is_instance_of::<PyException>(py) => failure = failure.or(Some(error)),
+                read => return read,
+            }
+        }
+        Err(failure.unwrap_or_else(|| PyValueError::new_err("none of the serializers in the list writes such bytes")))
+    }
+
+    fn compress<'py>(&self, content: Content<'py>, py: Python<'py>) -> PyResult<Content<'py>> {
+        match self.compressors.first() {
+            None | Some(Compressor::BuiltIn(CompressorKind::Identity)) => Ok(content),
+            Some(Compressor::BuiltIn(kind)) => {
+                let compressed = detached(py, content.as_bytes()?, |bytes| compressor::compress(*kind, bytes))?;
+                Ok(compressed.map_or(content, Content::Made))
+            }
+            Some(Compressor::Python(object)) => {
+                let bytes = PyBytes::new(py, content.as_bytes()?);
+                let compressed = object.bind(py).call_method1(intern!(py, "compress"), (bytes,))?;
+                Ok(Content::Made(bytes_of(&compressed, "the compressor's compress()")?))
+            }
+        }
+    }
+
+    /// The bytes, decompressed by the first compressor that can, or else as they are.
+    fn decompress<'b>(&self, py: Python<'_>, bytes: &'b [u8]) -> PyResult<Cow<'b, [u8]>> {
+        for compressor in &self.compressors {
+            let decompressed = match compressor {
+                Compressor::BuiltIn(kind) => detached(py, bytes, |bytes| compressor::decompress(*kind, bytes))?,
+                Compressor::Python(object) => {
+                    let argument = PyBytes::new(py, bytes);
+                    match object.bind(py).call_method1(intern!(py, "decompress"), (argument,)) {
+                        Ok(made) => Some(bytes_of(&made, "the compressor's decompress()")?),
+                        // As django-redis: what it cannot decompress was not compressed.
+                        Err(error) if error.is_instance_of::<PyException>(py) => None,
+                        Err(error) => return Err(error),
+                    }
+                }
+            };
+            if let Some(decompressed) = decompressed {
+                return Ok(Cow::Owned(decompressed));
+            }
+        }
+        Ok(Cow::Borrowed(bytes))
+    }
+}
+
+impl Serializer {
+    fn loads<'py>(&self, bytes: Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
+        let py = bytes.py();
+        match &self.object {
             None => hooks(py)?.loads.bind(py).call1((bytes,)),
-            Some(serializer) => serializer.bind(py).call_method1(intern!(py, "loads"), (bytes,)),
+            Some(object) => object.bind(py).call_method1(intern!(py, "loads"), (bytes,)),
         }
     }
 }
 
+/// The result of a method that must return bytes.
+fn bytes_of(made: &Bound<'_, PyAny>, method: &str) -> PyResult<Vec<u8>> {
+    made.extract().map_err(|_| PyTypeError::new_err(format!("{method} must return bytes, not {}", type_name(made))))
+}
+
+/// Does `work`, which uses no Python, on `bytes`; other threads run meanwhile if it may take long.
+fn detached<R: Send>(py: Python<'_>, bytes: &[u8], work: impl FnOnce(&[u8]) -> Result<R> + Send) -> PyResult<R> {
+    let done = if bytes.len() > LARGE { py.detach(|| work(bytes)) } else { work(bytes) };
+    done.map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
 fn digits<'py>(number: &Bound<'py, PyAny>) -> PyResult<Content<'py>> {
     if let Ok(small) = number.extract::<i64>() {
-        return Ok(Content::Digits(itoa::Buffer::new().format(small).to_owned()));
+        return Ok(Content::Made(itoa::Buffer::new().format(small).into()));
     }
     // Beyond 64 bits; `str()` would refuse more than 4300 digits, and so would the `int()` that reads them.
     Ok(Content::Text(number.str()?))
@@ -210,13 +308,4 @@ pub(crate) fn as_integer<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Option<
         Err(error) if error.is_instance_of::<PyValueError>(py) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn inflate<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    let decompressor = hooks(py)?.decompressobj.bind(py).call0()?;
-    let inflated = decompressor.call_method1(intern!(py, "decompress"), (PyBytes::new(py, bytes), MAX_DECOMPRESSED))?;
-    if !decompressor.getattr(intern!(py, "eof"))?.extract::<bool>()? {
-        return Err(PyValueError::new_err("compressed data that is truncated, or too large"));
-    }
-    Ok(inflated.cast_into()?)
 }

@@ -2,12 +2,12 @@
 
 use crate::codec::{Codec, Layout};
 use crate::errors::improperly_configured;
+use crate::formats::{Site, built_in};
 use crate::hooks::hooks;
 use crate::places;
 use pinyon::settings::{BackendSettings, CacheSettings, Entry, Node, OnBadValue, SerializerKind, Value};
 use pinyon::value::codec::flag;
-use pinyon::{Error, ErrorKind};
-use pyo3::exceptions::{PyAttributeError, PyException, PyImportError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyException, PyImportError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,8 +54,7 @@ impl Counters {
 
 #[pymethods]
 impl Configuration {
-    /// Reads one cache's part of `CACHES`: `backend` is the path of its class, `serializer` an object with `dumps` and
-    /// `loads` in place of pickle, if the settings name one that is not built in.
+    /// Reads one cache's part of `CACHES`: `backend` is the path of its class.
     #[new]
     #[pyo3(signature = (alias, backend, location, params))]
     fn new(
@@ -96,7 +95,7 @@ impl Configuration {
     /// The object with `dumps` and `loads` that stands in for pickle, for a backend in Python; None for pickle itself.
     #[getter]
     fn serializer(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.codec.serializer.as_ref().map(|serializer| serializer.clone_ref(py))
+        self.codec.serializers.first()?.object.as_ref().map(|object| object.clone_ref(py))
     }
 
     /// Counts what a backend in Python found and did not find.
@@ -124,42 +123,35 @@ impl Configuration {
 
 impl Configuration {
     fn from_settings(py: Python<'_>, settings: CacheSettings, params: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let (layout, kind, custom, protocol, on_bad_value) = match &settings.backend {
-            BackendSettings::Memory(memory) => (Layout::Digits, memory.serializer, false, None, memory.on_bad_value),
-            BackendSettings::Redis(redis) => (
-                Layout::Digits,
-                redis.serializer,
-                redis.custom_serializer.is_some(),
-                redis.pickle_protocol,
-                redis.on_bad_value,
-            ),
-            BackendSettings::Memcached(memcached) => {
-                (Layout::Flags, memcached.serializer, false, None, memcached.on_bad_value)
-            }
-            BackendSettings::File(file) => (Layout::Serialized, file.serializer, false, None, file.on_bad_value),
-            BackendSettings::Database(database) => {
-                (Layout::Serialized, database.serializer, false, None, database.on_bad_value)
-            }
-            BackendSettings::Dummy => (Layout::Digits, SerializerKind::Pickle, false, None, OnBadValue::default()),
-        };
-        let serializer = match kind {
-            _ if custom => Some(user_serializer(params)?),
-            SerializerKind::Pickle => None,
-            SerializerKind::Json => Some(own_serializer(py, "JSONSerializer")?),
-            SerializerKind::Msgpack => Some(own_serializer(py, "MsgpackSerializer")?),
+        let (kind, layout, on_bad_value) = match &settings.backend {
+            BackendSettings::Memory(memory) => (memory.serializer, Layout::Digits, memory.on_bad_value),
+            // Its own serializers follow below.
+            BackendSettings::Redis(redis) => (SerializerKind::Pickle, Layout::Digits, redis.on_bad_value),
+            BackendSettings::Memcached(memcached) => (memcached.serializer, Layout::Flags, memcached.on_bad_value),
+            BackendSettings::File(file) => (file.serializer, Layout::Serialized, file.on_bad_value),
+            BackendSettings::Database(database) => (database.serializer, Layout::Serialized, database.on_bad_value),
+            BackendSettings::Dummy => (SerializerKind::Pickle, Layout::Digits, OnBadValue::default()),
         };
         let serialized_flags = match kind {
             SerializerKind::Pickle => flag::PICKLE,
             SerializerKind::Json => flag::JSON,
             SerializerKind::Msgpack => flag::MSGPACK,
         };
-        let codec = Codec {
+        let mut codec = Codec {
             layout,
             serialized_flags,
-            pickle_protocol: protocol.map_or(-1, i32::from),
-            serializer,
-            serializer_keeps_integers: !custom,
+            pickle_protocol: -1,
+            serializers: vec![built_in(py, kind)?],
+            compressors: Vec::new(),
+            integers_as_digits: true,
         };
+        if let BackendSettings::Redis(redis) = &settings.backend {
+            let site = Site { alias: &settings.alias, params };
+            codec.serializers = site.serializers(&redis.serializers)?;
+            codec.compressors = site.compressors(&redis.compressors)?;
+            codec.integers_as_digits = redis.integers_as_digits;
+            codec.pickle_protocol = redis.pickle_protocol.map_or(-1, i32::from);
+        }
         Ok(Self {
             alias: settings.alias,
             settings: settings.backend,
@@ -200,32 +192,6 @@ fn reason(py: Python<'_>, error: &PyErr) -> PyResult<String> {
     let kind = error.get_type(py).name()?.to_string();
     let names_a_class = error.is_instance_of::<PyImportError>(py) || error.is_instance_of::<PyAttributeError>(py);
     Ok(if names_a_class { format!("{kind}: {}", error.value(py).str()?) } else { kind })
-}
-
-fn own_serializer(py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
-    py.import("pinyon.django.serializers")?.getattr(name)?.call0().map(Bound::unbind)
-}
-
-/// OPTIONS `serializer` or `SERIALIZER`: a class, its path, or an object, as Django's `RedisCache` takes it.
-fn user_serializer(params: &Bound<'_, PyDict>) -> PyResult<Py<PyAny>> {
-    let py = params.py();
-    let options = params.get_item("OPTIONS")?.ok_or_else(|| PyTypeError::new_err("OPTIONS is missing"))?;
-    let options = options.cast::<PyDict>()?;
-    let mut given = match options.get_item("serializer")? {
-        Some(given) => given,
-        None => options.get_item("SERIALIZER")?.ok_or_else(|| PyTypeError::new_err("SERIALIZER is missing"))?,
-    };
-    if given.is_instance_of::<PyString>() {
-        given = py.import("django.utils.module_loading")?.getattr("import_string")?.call1((given,))?;
-    }
-    if given.is_callable() && !given.hasattr("loads")? || given.is_instance_of::<pyo3::types::PyType>() {
-        given = given.call0()?;
-    }
-    if given.hasattr("dumps")? && given.hasattr("loads")? {
-        return Ok(given.unbind());
-    }
-    let error = Error::new(ErrorKind::Config, "OPTIONS serializer must have the methods dumps() and loads()");
-    Err(improperly_configured(py, &error))
 }
 
 /// A Python object of the settings as a node; what has no form in a settings file is named, not read.

@@ -18,8 +18,6 @@ pub(crate) struct Hooks {
     /// `pickle.dumps`, `pickle.loads`
     pub dumps: Py<PyAny>,
     pub loads: Py<PyAny>,
-    /// `zlib.decompressobj`
-    pub decompressobj: Py<PyAny>,
     /// `asyncio.get_running_loop`
     pub get_running_loop: Py<PyAny>,
     /// `logging.getLogger("pinyon")`
@@ -45,7 +43,6 @@ pub(crate) fn install(
             stand_ins,
             dumps: pickle.getattr("dumps")?.unbind(),
             loads: pickle.getattr("loads")?.unbind(),
-            decompressobj: py.import("zlib")?.getattr("decompressobj")?.unbind(),
             get_running_loop: py.import("asyncio")?.getattr("get_running_loop")?.unbind(),
             logger: py.import("logging")?.call_method1("getLogger", PyTuple::new(py, ["pinyon"])?)?.unbind(),
         },

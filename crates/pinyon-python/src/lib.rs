@@ -13,6 +13,7 @@ mod configuration;
 mod driven_link;
 mod errors;
 mod event_loop;
+mod formats;
 mod hooks;
 mod local;
 mod local_view;

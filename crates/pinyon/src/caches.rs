@@ -9,7 +9,7 @@ use crate::key::{DEFAULT_KEY_FUNCTION, KeyFunction, KeyMaker, Version};
 use crate::memcached::MemcachedStore;
 use crate::memory::MemoryStore;
 use crate::redis::RedisStore;
-use crate::settings::{BackendSettings, CacheSettings, Note, OnBadValue, SerializerKind, Settings};
+use crate::settings::{BackendSettings, CacheSettings, Format, Note, OnBadValue, SerializerKind, Settings};
 use crate::store::Store;
 use crate::value::{Codec, Layout};
 use std::collections::HashMap;
@@ -201,33 +201,46 @@ fn open(entry: &Entry) -> Result<Cache> {
         }
     };
     let keys = KeyMaker::new(settings.key_prefix.as_str(), settings.version.clone(), function);
-    let (store, layout, serializer, on_bad_value): (Arc<dyn Store>, _, _, _) = match &settings.backend {
+    let (store, codec, on_bad_value): (Arc<dyn Store>, _, _) = match &settings.backend {
         BackendSettings::Memory(memory) => {
-            (Arc::new(MemoryStore::new(memory)), Layout::Digits, memory.serializer, memory.on_bad_value)
+            (Arc::new(MemoryStore::new(memory)), Codec::new(memory.serializer, Layout::Digits), memory.on_bad_value)
         }
         BackendSettings::Redis(redis) => {
-            if let Some(class) = &redis.custom_serializer {
-                return Err(Error::new(
-                    ErrorKind::Config,
-                    format!("SERIALIZER '{class}' is Python code, which Rust cannot run"),
-                )
-                .with_hint("Use \"pickle\", \"json\" or \"msgpack\", which both faces read"));
-            }
-            (RedisStore::shared(redis), Layout::Digits, redis.serializer, redis.on_bad_value)
+            let names = "\"pickle\", \"json\" or \"msgpack\"";
+            let mut also_read = built_in("SERIALIZER", &redis.serializers, names)?;
+            let serializer = if also_read.is_empty() { SerializerKind::default() } else { also_read.remove(0) };
+            let names = "\"zlib\", \"gzip\", \"lzma\", \"lz4\" or \"zstd\"";
+            let compressors = built_in("COMPRESSOR", &redis.compressors, names)?;
+            let codec = Codec { serializer, layout: Layout::Digits, also_read, compressors };
+            (RedisStore::shared(redis), codec, redis.on_bad_value)
         }
         BackendSettings::Memcached(memcached) => {
-            (MemcachedStore::shared(memcached), Layout::Flags, memcached.serializer, memcached.on_bad_value)
+            let codec = Codec::new(memcached.serializer, Layout::Flags);
+            (MemcachedStore::shared(memcached), codec, memcached.on_bad_value)
         }
         BackendSettings::File(file) => {
-            (FileStore::shared(file)?, Layout::Serialized, file.serializer, file.on_bad_value)
+            (FileStore::shared(file)?, Codec::new(file.serializer, Layout::Serialized), file.on_bad_value)
         }
         BackendSettings::Database(database) => {
-            (DatabaseStore::shared(database)?, Layout::Serialized, database.serializer, database.on_bad_value)
+            let codec = Codec::new(database.serializer, Layout::Serialized);
+            (DatabaseStore::shared(database)?, codec, database.on_bad_value)
         }
         BackendSettings::Dummy => {
-            (Arc::new(DummyStore), Layout::Serialized, SerializerKind::default(), OnBadValue::default())
+            let codec = Codec::new(SerializerKind::default(), Layout::Serialized);
+            (Arc::new(DummyStore), codec, OnBadValue::default())
         }
     };
-    let codec = Codec { serializer, layout };
     Ok(Cache::with_bad_values(&settings.alias, store, codec, keys, settings.timeout, on_bad_value))
+}
+
+/// The kinds that `option` names; `names` are those that both faces have.
+fn built_in<K: Copy>(option: &str, formats: &[Format<K>], names: &str) -> Result<Vec<K>> {
+    let kinds = formats.iter().map(|format| match format {
+        Format::BuiltIn(kind) => Ok(*kind),
+        Format::Python(class) => {
+            let message = format!("{option} '{class}' is Python code, which Rust cannot run");
+            Err(Error::new(ErrorKind::Config, message).with_hint(format!("Use {names}, which both faces read")))
+        }
+    });
+    kinds.collect()
 }

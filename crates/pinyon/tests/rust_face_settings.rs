@@ -62,6 +62,15 @@ fn a_serializer_in_python_is_an_error_that_names_those_that_both_faces_read() {
 }
 
 #[test]
+fn a_compressor_in_python_is_an_error_too() {
+    let toml = "[default]\nBACKEND = 'redis'\nLOCATION = 'redis://127.0.0.1:1'\nOPTIONS = { COMPRESSOR = ['zlib', 'shop.Brotli'] }";
+    let error = Caches::from_toml(toml).unwrap().get("default").unwrap_err();
+    assert_eq!((error.kind(), error.alias()), (ErrorKind::Config, Some("default")));
+    assert!(error.message().contains("COMPRESSOR 'shop.Brotli' is Python code"), "{error}");
+    assert!(error.hint().unwrap().contains("\"zstd\""), "{error}");
+}
+
+#[test]
 fn nothing_connects_before_the_first_operation() {
     // Nobody listens at port 1.
     let caches = Caches::from_url("redis://127.0.0.1:1/0").unwrap();

@@ -3,9 +3,9 @@
 mod backends;
 
 use backends::{ALIASES, Backends};
-use pinyon::settings::{BackendSettings, SerializerKind};
+use pinyon::settings::{BackendSettings, Format, SerializerKind};
 use pinyon::value::pickle;
-use pinyon::{Cache, ErrorKind, Expiry, Item, Timeout};
+use pinyon::{Cache, Caches, ErrorKind, Expiry, Item, Timeout};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -356,10 +356,44 @@ fn every_backend_has_the_serializer_of_its_settings() {
     for alias in ALIASES {
         let serializer = match &caches.settings(alias).unwrap().backend {
             BackendSettings::Memory(memory) => memory.serializer,
-            BackendSettings::Redis(redis) => redis.serializer,
+            BackendSettings::Redis(redis) => match redis.serializers.as_slice() {
+                [Format::BuiltIn(serializer)] => *serializer,
+                other => panic!("{other:?} is not one serializer"),
+            },
             BackendSettings::Memcached(memcached) => memcached.serializer,
             other => panic!("{other:?} is none of these backends"),
         };
         assert_eq!(serializer, SerializerKind::Msgpack, "{alias}");
+    }
+}
+
+#[test]
+fn what_python_compresses_is_read_and_python_reads_what_we_compress() {
+    let backends = Backends::start();
+    for (module, name) in [("zlib", "zlib"), ("gzip", "gzip"), ("lzma", "lzma")] {
+        let location = format!("redis://127.0.0.1:{}/1", backends.redis.port());
+        let options = format!("OPTIONS = {{ COMPRESSOR = ['{name}', 'identity'], SERIALIZER = ['pickle', 'json'] }}");
+        let toml = format!("[default]\nBACKEND = 'redis'\nLOCATION = '{location}'\n{options}");
+        let caches = Caches::from_toml(&toml).unwrap();
+        let cache = caches.get("default").unwrap();
+        let expected = vec!["text".to_owned(); 100];
+        for dumps in ["pickle.dumps", "(lambda value: json.dumps(value).encode())"] {
+            let script = format!(
+                "import json, pickle, sys, {module}\nsys.stdout.buffer.write({module}.compress({dumps}(['text'] * 100)))"
+            );
+            put(cache, "key", &python(&script, b""));
+            assert_eq!(cache.blocking().get::<Vec<String>>("key").unwrap().as_ref(), Some(&expected), "{name} {dumps}");
+        }
+        cache.blocking().set("key", &expected, Timeout::Default).unwrap();
+        let (bytes, _) = raw(cache, ":1:key");
+        assert!(bytes.len() < 200, "{name}: {} bytes", bytes.len());
+        let script = format!(
+            "import pickle, sys, {module}\nprint(pickle.loads({module}.decompress(sys.stdin.buffer.read())) == ['text'] * 100)"
+        );
+        assert_eq!(python(&script, &bytes), b"True\n", "{name}");
+        cache.blocking().set("n", &i64::MAX, Timeout::Default).unwrap();
+        assert_eq!(raw(cache, ":1:n").0, i64::MAX.to_string().as_bytes());
+        put(cache, "key", &bytes[..bytes.len() / 2]);
+        assert_eq!(cache.blocking().get::<Vec<String>>("key").unwrap(), None, "{name}");
     }
 }

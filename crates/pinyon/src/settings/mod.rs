@@ -25,6 +25,7 @@ mod database_options;
 mod environment;
 mod fields;
 mod file_options;
+mod formats;
 mod json;
 mod limits;
 mod location;

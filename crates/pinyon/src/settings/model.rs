@@ -98,6 +98,33 @@ pub enum SerializerKind {
     Msgpack,
 }
 
+/// How values are compressed (OPTIONS `COMPRESSOR`), as django-redis does it: with its levels, and only values of more
+/// bytes than its shortest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CompressorKind {
+    /// `"identity"`: not at all.
+    Identity,
+    /// `"zlib"`: level 6, more than 15 bytes.
+    Zlib,
+    /// `"gzip"`: level 9, more than 15 bytes.
+    Gzip,
+    /// `"lzma"`: an `.xz` stream of preset 4, more than 100 bytes.
+    Lzma,
+    /// `"lz4"`: an LZ4 frame, more than 15 bytes.
+    Lz4,
+    /// `"zstd"`: level 3, more than 15 bytes.
+    Zstd,
+}
+
+/// A serializer or a compressor that an option names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Format<K> {
+    /// One of Pinyon's, by its short name or the class path that Django or django-redis has for it.
+    BuiltIn(K),
+    /// The dotted path of a site's own Python class, which only the Python face can use.
+    Python(String),
+}
+
 /// A memory cache.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemorySettings {
@@ -215,11 +242,15 @@ pub struct RedisSettings {
     /// OPTIONS `BREAKER_PAUSE`, in seconds: the longest while. It is 20 times what the failure cost, at least 10 ms, at first
     /// at most 1 s and doubled with each further failure. Default 30 s.
     pub breaker_pause: Duration,
-    /// OPTIONS SERIALIZER or `serializer`: a short name, or the class path that Django or django-redis has for it.
-    pub serializer: SerializerKind,
-    /// OPTIONS SERIALIZER or `serializer` with the dotted path of a user's own Python class, which only the Python face
-    /// can use; [`Self::serializer`] is then without meaning.
-    pub custom_serializer: Option<String>,
+    /// OPTIONS SERIALIZER or `serializer`, one or a list: the first writes, all are tried in this order to read. Never
+    /// empty; default pickle.
+    pub serializers: Vec<Format<SerializerKind>>,
+    /// OPTIONS COMPRESSOR, one or a list: the first writes, all are tried in this order to read. Default empty: nothing is
+    /// compressed.
+    pub compressors: Vec<Format<CompressorKind>>,
+    /// Whether integers are decimal digits and not for the serializer. Default true; false for one Python class as
+    /// OPTIONS `serializer`, to which Django hands the integers too.
+    pub integers_as_digits: bool,
     /// OPTIONS `PICKLE_VERSION` (django-redis): the pickle protocol to write, 0 to 5; -1 in the settings is 5 here.
     /// Default none: what the face itself writes.
     pub pickle_protocol: Option<u8>,
@@ -377,8 +408,9 @@ impl Default for RedisSettings {
             ignore_exceptions: false,
             breaker_failures: 3,
             breaker_pause: Duration::from_secs(30),
-            serializer: SerializerKind::default(),
-            custom_serializer: None,
+            serializers: vec![Format::BuiltIn(SerializerKind::default())],
+            compressors: Vec::new(),
+            integers_as_digits: true,
             pickle_protocol: None,
             on_bad_value: OnBadValue::default(),
         }

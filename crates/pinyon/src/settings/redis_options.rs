@@ -1,8 +1,9 @@
 //! The Redis backend: the OPTIONS of Django's RedisCache (redis-py's names), of django-redis, and ours.
 
 use super::backend::Redis;
-use super::fields::{Field, Problems, SERIALIZERS, Section, refuse_doubles, set};
-use super::model::{RedisSettings, SerializerKind, TimeoutUnit, TlsSettings};
+use super::fields::{Field, Problems, Section, refuse_doubles, set};
+use super::formats;
+use super::model::{RedisSettings, TimeoutUnit, TlsSettings};
 use super::node::{Entry, Span, Value};
 use super::redis_servers;
 use super::validate::{maxmemory_hint, no_meaning};
@@ -59,14 +60,6 @@ pub(super) const NAMES: &[&str] = &[
     "REPLICA_READ_ONLY",
     "TIMEOUT_UNIT",
     "ON_BAD_VALUE",
-];
-
-/// The serializers under the class paths that Django and django-redis have for them.
-const SERIALIZER_CLASSES: [(&str, SerializerKind); 4] = [
-    ("django.core.cache.backends.redis.RedisSerializer", SerializerKind::Pickle),
-    ("django_redis.serializers.pickle.PickleSerializer", SerializerKind::Pickle),
-    ("django_redis.serializers.json.JSONSerializer", SerializerKind::Json),
-    ("django_redis.serializers.msgpack.MSGPackSerializer", SerializerKind::Msgpack),
 ];
 
 /// Settings in the making: what holds for the cache, and what each server has unless its URL says otherwise.
@@ -145,7 +138,8 @@ pub(super) fn apply(entry: &Entry, section: Section<'_>, draft: &mut Draft, prob
             set(&mut settings.protocol, protocol.and_then(|number| u8::try_from(number).ok()));
         }
         "client_name" => client_name(&field, &mut settings.client_name, problems),
-        "serializer" | "SERIALIZER" => serializer(&field, settings, problems),
+        "serializer" | "SERIALIZER" => formats::serializers(&field, settings, problems),
+        "COMPRESSOR" => formats::compressors(&field, settings, problems),
         "PICKLE_VERSION" => {
             let protocol = field.integer(problems, -1..=5);
             set(&mut settings.pickle_protocol, protocol.map(|number| Some(u8::try_from(number).unwrap_or(5))));
@@ -205,10 +199,6 @@ fn without_effect(name: &str, field: &Field<'_>, section: Section<'_>, problems:
             let classes = ["django_redis.client.DefaultClient", "django_redis.client.default.DefaultClient"];
             require(field, &classes, "is not available yet in this version: only DefaultClient is", problems);
         }
-        "COMPRESSOR" => {
-            let class = ["django_redis.compressors.identity.IdentityCompressor"];
-            require(field, &class, "is not available yet in this version: only IdentityCompressor is", problems);
-        }
         "CONNECTION_FACTORY" => {
             let class = ["django_redis.pool.ConnectionFactory"];
             require(field, &class, "is not available yet in this version: only ConnectionFactory is", problems);
@@ -223,7 +213,7 @@ fn without_effect(name: &str, field: &Field<'_>, section: Section<'_>, problems:
                 field.refuse(problems, "is not available yet in this version", hint);
             }
         }
-        "SENTINELS" | "SENTINEL_KWARGS" | "sentinels" | "sentinel_kwargs" | "credential_provider" | "compressor" => {
+        "SENTINELS" | "SENTINEL_KWARGS" | "sentinels" | "sentinel_kwargs" | "credential_provider" => {
             field.refuse(problems, "is not available yet in this version", None);
         }
         name => field.unknown(problems, name, section),
@@ -313,22 +303,6 @@ fn client_name(field: &Field<'_>, slot: &mut Option<String>, problems: &mut Prob
     field.optional_text(slot, problems);
     if slot.as_ref().is_some_and(|name| !name.bytes().all(|byte| byte.is_ascii_graphic())) {
         field.wrong(problems, "ASCII letters, digits and signs without blanks");
-    }
-}
-
-fn serializer(field: &Field<'_>, settings: &mut RedisSettings, problems: &mut Problems<'_>) {
-    let (Value::String(name) | Value::Opaque(name)) = &field.node.value else {
-        if field.node.value != Value::Null {
-            field.wrong(problems, "'pickle', 'json', 'msgpack' or the dotted path of a class");
-        }
-        return;
-    };
-    let known = SERIALIZERS.iter().chain(&SERIALIZER_CLASSES).find(|(known, _)| known.eq_ignore_ascii_case(name));
-    let opaque = matches!(field.node.value, Value::Opaque(_));
-    match known {
-        Some((_, kind)) => settings.serializer = *kind,
-        None if opaque || name.contains('.') => settings.custom_serializer = Some(name.clone()),
-        None => field.wrong(problems, "'pickle', 'json', 'msgpack' or the dotted path of a class"),
     }
 }
 

@@ -2,15 +2,13 @@
 
 use super::pickle::{Scalar, from_scalar};
 use super::plain::{Plain, classify, integer_digits};
-use super::{integer, json, msgpack, pickle, show};
+use super::{compressor, detect, integer, json, msgpack, pickle, show};
 use crate::error::{Error, ErrorKind, Result};
-use crate::settings::SerializerKind;
+use crate::settings::{CompressorKind, SerializerKind};
 use crate::store::Item;
-use flate2::read::ZlibDecoder;
 use serde::{Serialize, de::DeserializeOwned};
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Read;
 
 /// Memcached's client flags, as pymemcache (`serde.py`) and pylibmc (`_pylibmcmodule.h`) use them.
 pub mod flag {
@@ -32,8 +30,8 @@ pub mod flag {
     pub const MSGPACK: u32 = 64;
 }
 
-/// The most bytes that a compressed value may unpack to.
-const MAX_UNPACKED: u64 = 64 << 20;
+/// The most bytes that a value which Memcached keeps compressed may unpack to.
+const MAX_UNPACKED: usize = 64 << 20;
 
 /// What is stored beside the serializer's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,12 +48,17 @@ pub enum Layout {
 }
 
 /// How the values of one cache are written and read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Codec {
     /// What writes everything that is not stored as it is.
     pub serializer: SerializerKind,
     /// How the backend stores values.
     pub layout: Layout,
+    /// Serializers that are read beside that one, in the order in which they are tried. Default none.
+    pub also_read: Vec<SerializerKind>,
+    /// With [`Layout::Digits`], what the serializer writes is compressed by the first of these, and decompressed by the
+    /// first that can. Default none.
+    pub compressors: Vec<CompressorKind>,
 }
 
 /// A value as a server stores it.
@@ -86,16 +89,21 @@ impl Encoded {
 }
 
 impl Codec {
+    /// One serializer, and nothing is compressed.
+    pub fn new(serializer: SerializerKind, layout: Layout) -> Self {
+        Self { serializer, layout, also_read: Vec::new(), compressors: Vec::new() }
+    }
+
     /// Encodes `value`.
     ///
     /// # Errors
     /// [`ErrorKind::Value`] if the serializer cannot write it.
-    pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Encoded> {
+    pub fn encode<T: Serialize + ?Sized>(&self, value: &T) -> Result<Encoded> {
         match self.layout {
             Layout::Digits => {
                 let bytes = match integer_digits(value) {
                     Some(digits) => digits.into_bytes(),
-                    None => self.serialize(value)?,
+                    None => self.compress(self.serialize(value)?)?,
                 };
                 Ok(Encoded { bytes, flags: 0 })
             }
@@ -114,7 +122,9 @@ impl Codec {
 
     /// Decodes an item as `T`.
     ///
-    /// With [`Layout::Digits`], whatever Python's `int()` reads is an integer, and the rest is for the serializer. With
+    /// With [`Layout::Digits`], whatever Python's `int()` reads is an integer, and the rest is for the compressors and
+    /// serializers: the first that reads it. A serializer of a list is not asked if it cannot have written the bytes
+    /// ([`detect::may_be`]). With
     /// [`Layout::Flags`], the flags say what it is, whatever the serializer; no flags mean bytes, which are read as text
     /// where text is wanted, and by the serializer if it is JSON or MessagePack and neither bytes nor text are wanted. An
     /// integer 0 or 1 is taken as a bool there, since pylibmc writes bools so.
@@ -123,13 +133,13 @@ impl Codec {
     /// * [`ErrorKind::BadValue`]: bytes that are not what they should be: truncated, foreign, another serializer's.
     /// * [`ErrorKind::Value`]: a sound value that is no `T`; [`pickle::python_class`] tells whether it is a Python object.
     /// * [`ErrorKind::OutOfRange`]: an integer that does not fit `T`.
-    pub fn decode<T: DeserializeOwned>(self, item: Item<'_>) -> Result<T> {
+    pub fn decode<T: DeserializeOwned>(&self, item: Item<'_>) -> Result<T> {
         match self.layout {
             Layout::Digits => match integer::parse(item.bytes) {
                 Some(number) => from_scalar(Scalar::Integer(number), false),
-                None => deserialize(self.serializer, item.bytes),
+                None => self.deserialize(&compressor::unpack(&self.compressors, item.bytes)?),
             },
-            Layout::Serialized => deserialize(self.serializer, item.bytes),
+            Layout::Serialized => self.deserialize(item.bytes),
             Layout::Flags => {
                 let bytes = unpack(item)?;
                 self.decode_flagged(&bytes, item.flags)
@@ -140,9 +150,12 @@ impl Codec {
     /// An item in readable form, whoever wrote it: a value as Python would print it, text and JSON as they are, anything
     /// else as its length and first bytes. Pickles are never executed. Never fails; nothing in the result can control a
     /// terminal.
-    pub fn show(self, item: Item<'_>) -> String {
+    pub fn show(&self, item: Item<'_>) -> String {
         let (bytes, meaning) = match self.layout {
-            Layout::Digits => (Cow::Borrowed(item.bytes), Meaning::Unknown),
+            Layout::Digits => {
+                let unpacked = compressor::unpack(&self.compressors, item.bytes);
+                (unpacked.unwrap_or(Cow::Borrowed(item.bytes)), Meaning::Unknown)
+            }
             Layout::Serialized => (Cow::Borrowed(item.bytes), Meaning::Serialized(self.serializer)),
             Layout::Flags => match unpack(item) {
                 Ok(bytes) => (bytes, meaning(item.flags)),
@@ -152,7 +165,7 @@ impl Codec {
         show::show(&bytes, meaning, self.serializer)
     }
 
-    fn decode_flagged<T: DeserializeOwned>(self, bytes: &[u8], flags: u32) -> Result<T> {
+    fn decode_flagged<T: DeserializeOwned>(&self, bytes: &[u8], flags: u32) -> Result<T> {
         match meaning(flags) {
             Meaning::Text => {
                 let text = std::str::from_utf8(bytes)
@@ -177,7 +190,7 @@ impl Codec {
         }
     }
 
-    fn serialize<T: Serialize + ?Sized>(self, value: &T) -> Result<Vec<u8>> {
+    fn serialize<T: Serialize + ?Sized>(&self, value: &T) -> Result<Vec<u8>> {
         match self.serializer {
             SerializerKind::Pickle => pickle::to_vec(value),
             SerializerKind::Json => json::to_vec(value),
@@ -185,7 +198,32 @@ impl Codec {
         }
     }
 
-    fn flag(self) -> u32 {
+    fn compress(&self, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        let Some(first) = self.compressors.first() else { return Ok(bytes) };
+        Ok(compressor::compress(*first, &bytes)?.unwrap_or(bytes))
+    }
+
+    /// The value, by the first serializer that reads it.
+    fn deserialize<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {
+        if self.also_read.is_empty() {
+            return deserialize(self.serializer, bytes);
+        }
+        let mut failure = None;
+        for serializer in std::iter::once(self.serializer).chain(self.also_read.iter().copied()) {
+            if !detect::may_be(serializer, bytes) {
+                continue;
+            }
+            match deserialize(serializer, bytes) {
+                Err(error) if error.kind() == ErrorKind::BadValue => failure = failure.or(Some(error)),
+                read => return read,
+            }
+        }
+        Err(failure.unwrap_or_else(|| {
+            Error::new(ErrorKind::BadValue, "the cached bytes are of none of the serializers in the list")
+        }))
+    }
+
+    fn flag(&self) -> u32 {
         match self.serializer {
             SerializerKind::Pickle => flag::PICKLE,
             SerializerKind::Json => flag::JSON,
@@ -235,16 +273,8 @@ fn unpack(item: Item<'_>) -> Result<Cow<'_, [u8]>> {
     if item.flags & flag::ZLIB == 0 {
         return Ok(Cow::Borrowed(item.bytes));
     }
-    let mut unpacked = Vec::new();
-    ZlibDecoder::new(item.bytes)
-        .take(MAX_UNPACKED + 1)
-        .read_to_end(&mut unpacked)
-        .map_err(|error| Error::new(ErrorKind::BadValue, "the cached value is no zlib data").with_source(error))?;
-    if unpacked.len() as u64 > MAX_UNPACKED {
-        return Err(Error::new(
-            ErrorKind::BadValue,
-            format!("the cached value unpacks to more than {} MiB", MAX_UNPACKED >> 20),
-        ));
+    match compressor::decompress_within(CompressorKind::Zlib, item.bytes, MAX_UNPACKED)? {
+        Some(unpacked) => Ok(Cow::Owned(unpacked)),
+        None => Err(Error::new(ErrorKind::BadValue, "the cached value is no zlib data")),
     }
-    Ok(Cow::Owned(unpacked))
 }

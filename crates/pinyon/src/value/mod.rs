@@ -1,8 +1,10 @@
 //! Values: how they become bytes, and what the bytes of others mean.
 //!
-//! A [`Codec`] joins what a cache needs: the serializer of its settings, and the layout of its backend.
+//! A [`Codec`] joins what a cache needs: the serializers and compressors of its settings, and the layout of its backend.
 
 pub mod codec;
+pub mod compressor;
+pub mod detect;
 pub mod integer;
 pub mod json;
 pub mod msgpack;

@@ -1,6 +1,7 @@
 use super::codec::{Codec, Layout, flag};
 use super::{PythonValue, pickle};
 use crate::error::ErrorKind;
+use crate::settings::CompressorKind;
 use crate::settings::SerializerKind::{self, Json, Msgpack, Pickle};
 use crate::store::Item;
 use flate2::Compression;
@@ -24,11 +25,11 @@ fn book() -> Book {
 }
 
 fn digits(serializer: SerializerKind) -> Codec {
-    Codec { serializer, layout: Layout::Digits }
+    Codec::new(serializer, Layout::Digits)
 }
 
 fn flags(serializer: SerializerKind) -> Codec {
-    Codec { serializer, layout: Layout::Flags }
+    Codec::new(serializer, Layout::Flags)
 }
 
 fn item(bytes: &[u8], flags: u32) -> Item<'_> {
@@ -42,7 +43,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[track_caller]
-fn round_trip<T: Serialize + for<'de> Deserialize<'de> + PartialEq + std::fmt::Debug>(codec: Codec, value: &T) {
+fn round_trip<T: Serialize + for<'de> Deserialize<'de> + PartialEq + std::fmt::Debug>(codec: &Codec, value: &T) {
     let encoded = codec.encode(value).unwrap();
     assert_eq!(&codec.decode::<T>(encoded.item()).unwrap(), value, "{codec:?}");
 }
@@ -50,31 +51,31 @@ fn round_trip<T: Serialize + for<'de> Deserialize<'de> + PartialEq + std::fmt::D
 #[test]
 fn every_value_comes_back_by_every_serializer_in_every_layout() {
     for serializer in EVERY_SERIALIZER {
-        for codec in [digits(serializer), flags(serializer), Codec { serializer, layout: Layout::Serialized }] {
-            round_trip(codec, &book());
-            round_trip(codec, &vec![Some(book()), None]);
-            round_trip(codec, &42_u8);
-            round_trip(codec, &i64::MIN);
-            round_trip(codec, &u64::MAX);
-            round_trip(codec, &true);
-            round_trip(codec, &1.5);
-            round_trip(codec, &-7.0);
-            round_trip(codec, &"text".to_owned());
-            round_trip(codec, &"42".to_owned());
-            round_trip(codec, &String::new());
-            round_trip(codec, &None::<u32>);
-            round_trip(codec, &Some(5_u32));
-            round_trip(codec, &vec![1_u8, 2, 3]);
-            round_trip(codec, &'x');
-            round_trip(codec, &());
+        for codec in [digits(serializer), flags(serializer), Codec::new(serializer, Layout::Serialized)] {
+            round_trip(&codec, &book());
+            round_trip(&codec, &vec![Some(book()), None]);
+            round_trip(&codec, &42_u8);
+            round_trip(&codec, &i64::MIN);
+            round_trip(&codec, &u64::MAX);
+            round_trip(&codec, &true);
+            round_trip(&codec, &1.5);
+            round_trip(&codec, &-7.0);
+            round_trip(&codec, &"text".to_owned());
+            round_trip(&codec, &"42".to_owned());
+            round_trip(&codec, &String::new());
+            round_trip(&codec, &None::<u32>);
+            round_trip(&codec, &Some(5_u32));
+            round_trip(&codec, &vec![1_u8, 2, 3]);
+            round_trip(&codec, &'x');
+            round_trip(&codec, &());
         }
     }
     for codec in [digits(Pickle), flags(Pickle), digits(Msgpack), flags(Msgpack), flags(Json)] {
-        round_trip(codec, &ByteBuf::from(b"42".to_vec()));
+        round_trip(&codec, &ByteBuf::from(b"42".to_vec()));
     }
     for codec in [digits(Pickle), flags(Pickle), flags(Json), flags(Msgpack)] {
-        round_trip(codec, &u128::MAX);
-        round_trip(codec, &i128::MIN);
+        round_trip(&codec, &u128::MAX);
+        round_trip(&codec, &i128::MIN);
     }
 }
 
@@ -238,7 +239,7 @@ fn values_are_shown_readably_whoever_wrote_them() {
 
 #[test]
 fn where_all_is_serialized_integers_are_pickles_too_and_digits_are_none() {
-    let codec = Codec { serializer: Pickle, layout: Layout::Serialized };
+    let codec = Codec::new(Pickle, Layout::Serialized);
     assert_eq!(codec.encode(&42).unwrap().bytes, b"\x80\x05K*.");
     assert_eq!(codec.decode::<i64>(item(b"\x80\x05K*.", 0)).unwrap(), 42);
     assert_eq!(codec.decode::<i64>(item(b"42", 0)).unwrap_err().kind(), ErrorKind::BadValue);
@@ -257,6 +258,51 @@ fn flags_tell_text_from_numbers_when_shown() {
     assert_eq!(codec.show(item(b"[1]", flag::JSON)), "[1]");
 }
 
+#[test]
+fn a_list_of_serializers_writes_with_the_first_and_reads_what_each_wrote() {
+    for serializer in EVERY_SERIALIZER {
+        let codec = Codec { also_read: EVERY_SERIALIZER.to_vec(), ..digits(serializer) };
+        assert_eq!(codec.encode(&book()).unwrap(), digits(serializer).encode(&book()).unwrap());
+        round_trip(&codec, &42);
+        for writer in EVERY_SERIALIZER {
+            let stored = digits(writer).encode(&book()).unwrap();
+            assert_eq!(codec.decode::<Book>(stored.item()).unwrap(), book(), "{writer:?} by {codec:?}");
+            let stored = digits(writer).encode(&1.5).unwrap();
+            assert_eq!(codec.decode::<f64>(stored.item()).unwrap().to_string(), "1.5", "{writer:?} by {codec:?}");
+            // A sound value of another type is not handed on to the next serializer.
+            assert_eq!(codec.decode::<String>(stored.item()).unwrap_err().kind(), ErrorKind::Value);
+        }
+        for foreign in [&b""[..], b"{\"", b"\x80\x05\x95", b"\xc1\xc1"] {
+            assert_eq!(codec.decode::<Book>(item(foreign, 0)).unwrap_err().kind(), ErrorKind::BadValue, "{foreign:?}");
+        }
+    }
+}
+
+#[test]
+fn a_list_of_compressors_writes_with_the_first_and_reads_what_each_wrote() {
+    use CompressorKind::{Gzip, Identity, Lz4, Lzma, Zlib, Zstd};
+    let of = |compressors: &[CompressorKind]| Codec { compressors: compressors.to_vec(), ..digits(Pickle) };
+    let every = [Zlib, Gzip, Lzma, Lz4, Zstd, Identity];
+    let text = "text ".repeat(100);
+    for kind in every {
+        let codec = of(&[kind]);
+        let stored = codec.encode(&text).unwrap();
+        assert_eq!(stored.bytes.len() < 200, kind != Identity, "{kind:?}: {stored:?}");
+        for reader in [codec.clone(), of(&every)] {
+            assert_eq!(reader.decode::<String>(stored.item()).unwrap(), text, "{kind:?}");
+            assert_eq!(reader.show(stored.item()), format!("'{text}'"));
+            // What was short, or written before anything was compressed.
+            assert_eq!(reader.decode::<String>(digits(Pickle).encode("x").unwrap().item()).unwrap(), "x");
+            assert_eq!(reader.decode::<String>(digits(Pickle).encode(&text).unwrap().item()).unwrap(), text);
+        }
+        assert_eq!(codec.encode(&i64::MAX).unwrap().bytes, i64::MAX.to_string().as_bytes());
+        round_trip(&codec, &None::<u8>);
+        round_trip(&codec, &vec![book()]);
+        let half = &stored.bytes[..stored.bytes.len() / 2];
+        assert_eq!(codec.decode::<String>(item(half, 0)).unwrap_err().kind(), ErrorKind::BadValue, "{kind:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_item_is_decoded_or_refused_and_always_shown(
@@ -265,7 +311,7 @@ proptest! {
     ) {
         for serializer in EVERY_SERIALIZER {
             for layout in [Layout::Digits, Layout::Flags, Layout::Serialized] {
-                let codec = Codec { serializer, layout };
+                let codec = Codec::new(serializer, layout);
                 let _ = codec.decode::<serde_json::Value>(item(&bytes, flags));
                 let _ = codec.decode::<PythonValue>(item(&bytes, flags));
                 let shown = codec.show(item(&bytes, flags));

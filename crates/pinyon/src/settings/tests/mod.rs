@@ -1,6 +1,7 @@
 //! The rules of the dictionary, through its readers.
 
 mod database;
+mod formats;
 mod keys;
 mod memcached;
 mod readers;

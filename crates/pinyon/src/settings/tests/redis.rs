@@ -1,9 +1,7 @@
 //! Redis: LOCATION and OPTIONS.
 
 use super::{cache, complaint, redis};
-use crate::settings::{
-    Address, BackendSettings, CacheSettings, Node, OnBadValue, SerializerKind, TimeoutUnit, TlsSettings, Value,
-};
+use crate::settings::{Address, BackendSettings, CacheSettings, Node, OnBadValue, TimeoutUnit, TlsSettings, Value};
 use std::time::Duration;
 
 fn options(text: &str) -> String {
@@ -110,35 +108,12 @@ fn every_option_that_has_a_meaning_arrives() {
     let settings = redis(&options(
         "protocol = 3, client_name = 'shop', max_connections = 4, IGNORE_EXCEPTIONS = true, PICKLE_VERSION = -1, \
          TIMEOUT_UNIT = 'ms', ON_BAD_VALUE = 'raise', CLIENT_CLASS = 'django_redis.client.DefaultClient', \
-         COMPRESSOR = 'django_redis.compressors.identity.IdentityCompressor', decode_responses = false",
+         decode_responses = false",
     ));
     assert_eq!((settings.protocol, settings.client_name.as_deref()), (3, Some("shop")));
     assert_eq!((settings.max_connections, settings.ignore_exceptions), (Some(4), true));
     assert_eq!((settings.pickle_protocol, settings.timeout_unit), (Some(5), TimeoutUnit::Milliseconds));
     assert_eq!(settings.on_bad_value, OnBadValue::Raise);
-}
-
-#[test]
-fn serializers_have_short_names_and_class_paths_and_the_rest_is_the_users_own() {
-    let of = |path: &str| {
-        let settings = redis(&options(&format!("SERIALIZER = '{path}'")));
-        (settings.serializer, settings.custom_serializer)
-    };
-    assert_eq!(of("msgpack"), (SerializerKind::Msgpack, None));
-    assert_eq!(of("django_redis.serializers.json.JSONSerializer"), (SerializerKind::Json, None));
-    assert_eq!(of("django_redis.serializers.pickle.PickleSerializer"), (SerializerKind::Pickle, None));
-    assert_eq!(of("shop.cache.Own"), (SerializerKind::Pickle, Some("shop.cache.Own".to_owned())));
-    let text = complaint(&options("SERIALIZER = 'yaml'"));
-    assert!(text.contains("is the string 'yaml', but must be 'pickle', 'json', 'msgpack'"), "{text}");
-    let node = Node::table([
-        ("BACKEND", Node::from("redis")),
-        ("LOCATION", Node::from("redis://h")),
-        ("OPTIONS", Node::table([("serializer", Value::Opaque("Own".to_owned()))])),
-    ]);
-    let BackendSettings::Redis(settings) = CacheSettings::from_node("a", &node).unwrap().backend else {
-        unreachable!()
-    };
-    assert_eq!(settings.custom_serializer.as_deref(), Some("Own"));
 }
 
 #[test]
@@ -217,7 +192,6 @@ fn what_is_refused_says_why() {
         ("MAX_ENTRIES = 5", "has no meaning for Redis"),
         ("CULL_FREQUENCY = 5", "Set maxmemory"),
         ("CLIENT_CLASS = 'django_redis.client.ShardClient'", "only DefaultClient is"),
-        ("COMPRESSOR = 'django_redis.compressors.zlib.ZlibCompressor'", "only IdentityCompressor is"),
         ("SENTINELS = []", "not available yet"),
         ("decode_responses = true", "values are bytes"),
         ("REDIS_CLIENT_KWARGS = { a = 1 }", "not available yet"),
