@@ -5,7 +5,7 @@ mod program;
 mod servers;
 
 use pinyon::{Caches, Expiry, Item};
-use program::{command, pinyon, run};
+use program::{command, pinyon, run, settings, text};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -100,6 +100,31 @@ fn json_keeps_its_form_with_every_serializer() {
         let json = r#"{"a": 1, "b": 2.5, "c": [10000000000]}"#;
         assert_eq!(pinyon(["set", "k", json, "--json", "--url", &url]).said(), "stored\n");
         assert_eq!(pinyon(["get", "k", "--url", &url]).said(), expected, "{serializer}");
+    }
+}
+
+#[test]
+fn compressed_values_are_written_and_shown() {
+    let redis = servers::redis().start();
+    let url = format!("redis://127.0.0.1:{}/2?COMPRESSOR=zstd", redis.port());
+    let long = "text ".repeat(100);
+    assert_eq!(pinyon(["set", "k", &long, "--url", &url]).said(), "stored\n");
+    assert_eq!(pinyon(["get", "k", "--url", &url]).said(), format!("'{long}'\n"));
+    let plain = url.replace("?COMPRESSOR=zstd", "");
+    assert!(pinyon(["get", "k", "--url", &plain]).said().starts_with("<zstd, "));
+}
+
+#[test]
+fn check_does_not_mind_formats_in_python() {
+    let redis = servers::redis().start();
+    let folder = tempfile::tempdir().unwrap();
+    let options = "OPTIONS = { SERIALIZER = 'shop.Own', COMPRESSOR = ['zlib', 'shop.Brotli'] }";
+    let location = format!("LOCATION = 'redis://127.0.0.1:{}'", redis.port());
+    let toml = format!("[default]\nBACKEND = 'redis'\n{location}\n{options}");
+    let file = settings(folder.path(), "caches.toml", &toml);
+    let table = pinyon(["check", "--settings", text(&file)]).said();
+    for warning in ["SERIALIZER 'shop.Own' is Python code", "COMPRESSOR 'shop.Brotli' is Python code"] {
+        assert!(table.contains(&format!("warning: cache 'default': {warning}")), "{table}");
     }
 }
 

@@ -275,6 +275,9 @@ impl Serializer {
 
 /// The result of a method that must return bytes.
 fn bytes_of(made: &Bound<'_, PyAny>, method: &str) -> PyResult<Vec<u8>> {
+    if let Ok(bytes) = made.cast::<PyBytes>() {
+        return Ok(bytes.as_bytes().to_vec());
+    }
     made.extract().map_err(|_| PyTypeError::new_err(format!("{method} must return bytes, not {}", type_name(made))))
 }
 
