@@ -52,14 +52,14 @@ test-rust: servers
 	cargo test -p pinyon --features postgres,mysql --lib --test database
 
 test-python: wheel-test servers
-	cd python/tests && ../../$(TEST)/bin/python -m pytest -q
+	cd python/tests && ../../$(TEST)/bin/python -m pytest -q -n 2 --dist loadfile
 
 test-bookshop: wheel-test
 	cd examples/bookshop && ../../$(TEST)/bin/python manage.py test
 
 ifneq ($(PYTHON61),)
 test-python61: wheel-test61 servers
-	cd python/tests && ../../$(TEST61)/bin/python -m pytest -q
+	cd python/tests && ../../$(TEST61)/bin/python -m pytest -q -n 2 --dist loadfile
 
 wheel-test61: $(TEST61)/installed
 	$(TEST61)/bin/maturin build --quiet --profile dev --interpreter $(TEST61)/bin/python --out target/wheels/test61

@@ -151,8 +151,8 @@ def test_expiry_is_the_same_whoever_writes(pair, timeout, request):
             assert found is expected is None
         else:
             # The clock ticks between the two writes, django-redis keeps the fraction, and memcached's own clock of
-            # whole seconds may lag behind by one.
-            assert expected - 30 < found < int(timeout) + (0.001 if kind == "redis" else 2)
+            # whole seconds may lag behind by one, or by two on a busy machine.
+            assert expected - 30 < found < int(timeout) + (0.001 if kind == "redis" else 3)
 
 
 def test_the_default_timeout_is_300_seconds(pair, request):
