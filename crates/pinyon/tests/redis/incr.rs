@@ -6,30 +6,28 @@ use num_bigint::BigInt;
 use pinyon::ErrorKind;
 use pinyon::timeout::Ttl;
 use proptest::prelude::*;
-use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// One server for all cases; `SCRIPT FLUSH` must not meet another test.
-static REDIS: LazyLock<Mutex<(Server, Client)>> = LazyLock::new(|| {
+/// A server of its own for each test: `SCRIPT FLUSH` must not meet another one.
+fn redis() -> (Server, Client) {
     let redis = servers::redis().start();
     let client = Client::redis(&redis_at(loopback(redis.port())));
-    Mutex::new((redis, client))
-});
+    (redis, client)
+}
 
 const SCRIPT: &str = include_str!("../../src/redis/incr.lua");
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn incr_adds_as_big_integers_do(digits in "-?[0-9]{1,40}", delta in prop_oneof![any::<i64>(), -20..20_i64]) {
-        let guard = REDIS.lock().unwrap_or_else(PoisonError::into_inner);
-        let client = &guard.1;
+#[test]
+fn incr_adds_as_big_integers_do() {
+    let (_redis, client) = redis();
+    let cases = ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() };
+    let deltas = prop_oneof![any::<i64>(), -20..20_i64];
+    proptest!(cases, |(digits in "-?[0-9]{1,40}", delta in deltas)| {
         client.set("key", digits.as_bytes()).unwrap();
         let expected = digits.parse::<BigInt>().unwrap() + delta;
         let sum = client.store.incr("key", delta).unwrap().expect("the entry");
         prop_assert_eq!(sum.to_string(), expected.to_string(), "{} + {}", digits, delta);
         prop_assert_eq!(client.get("key").unwrap().unwrap(), expected.to_string().into_bytes());
-    }
+    });
 }
 
 /// Runs one `incr` and says how often the server was asked by EVALSHA, by EVAL, and refused.
@@ -42,30 +40,27 @@ fn calls_of_one_incr(redis: &Server, client: &Client, expected: i64) -> [bool; 3
 
 #[test]
 fn the_script_is_sent_once_and_then_known_by_its_hash() {
-    let guard = REDIS.lock().unwrap_or_else(PoisonError::into_inner);
-    let (redis, client) = &*guard;
+    let (redis, client) = redis();
     client.set("key", b"1").unwrap();
     assert_eq!(redis.ask("SCRIPT FLUSH SYNC").unwrap(), "+OK\r\n");
-    assert_eq!(calls_of_one_incr(redis, client, 2), [true, true, true]);
-    assert_eq!(calls_of_one_incr(redis, client, 3), [true, false, false]);
+    assert_eq!(calls_of_one_incr(&redis, &client, 2), [true, true, true]);
+    assert_eq!(calls_of_one_incr(&redis, &client, 3), [true, false, false]);
 }
 
 #[test]
 fn the_hash_that_is_sent_is_the_hash_of_the_script() {
-    let guard = REDIS.lock().unwrap_or_else(PoisonError::into_inner);
-    let (redis, client) = &*guard;
+    let (redis, client) = redis();
     client.set("key", b"1").unwrap();
     redis.ask("SCRIPT FLUSH SYNC").unwrap();
     // One line in quotes, as the server reads it from a terminal.
     let quoted = SCRIPT.bytes().fold(String::new(), |quoted, byte| quoted + &format!("\\x{byte:02x}"));
     assert!(redis.ask(&format!("SCRIPT LOAD \"{quoted}\"")).unwrap().starts_with("$40\r\n"));
-    assert_eq!(calls_of_one_incr(redis, client, 2), [true, false, false]);
+    assert_eq!(calls_of_one_incr(&redis, &client, 2), [true, false, false]);
 }
 
 #[test]
 fn incr_keeps_the_expiry_beyond_64_bits() {
-    let guard = REDIS.lock().unwrap_or_else(PoisonError::into_inner);
-    let client = &guard.1;
+    let (_redis, client) = redis();
     for digits in [&b"9223372036854775807"[..], b"-170141183460469231731687303715884105728"] {
         client.store.set("key", plain(digits), LONG).unwrap();
         client.store.incr("key", 1).unwrap();
@@ -75,8 +70,7 @@ fn incr_keeps_the_expiry_beyond_64_bits() {
 
 #[test]
 fn what_is_not_an_integer_is_an_error_and_stays() {
-    let guard = REDIS.lock().unwrap_or_else(PoisonError::into_inner);
-    let (redis, client) = &*guard;
+    let (redis, client) = redis();
     for value in [&b""[..], b" ", b"-", b"+", b"1.5", b"99999999999999999999x", b"1e30", b"--99999999999999999999"] {
         client.set("key", value).unwrap();
         let error = client.store.incr("key", 1).unwrap_err();

@@ -4,31 +4,24 @@ use crate::servers::certificates::Certificates;
 use crate::servers::client::{Client, LONG, loopback, plain};
 use crate::servers::{self, Server};
 use pinyon::settings::{Address, RedisServer, RedisSettings, TlsSettings};
-use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-struct Shared {
-    server: Server,
-    certificates: Certificates,
-}
-
-static SHARED: LazyLock<Shared> = LazyLock::new(|| {
+/// A server, and clients over TCP, a unix socket and TLS.
+fn redis() -> (Server, [Client; 3]) {
     let certificates = Certificates::for_loopback();
-    Shared { server: servers::redis().unix_socket().tls(&certificates, false).start(), certificates }
-});
-
-/// Clients over TCP, a unix socket and TLS.
-fn clients(database: u32) -> [Client; 3] {
-    let Shared { server, certificates } = &*SHARED;
+    let server = servers::redis().unix_socket().tls(&certificates, false).start();
     let tls = TlsSettings { ca_certs: Some(certificates.authority()), check_hostname: true, ..TlsSettings::default() };
-    let tcp = RedisServer { database, ..RedisServer::new(loopback(server.port())) };
+    let tcp = RedisServer::new(loopback(server.port()));
     let unix = RedisServer { address: Address::Unix(server.unix_socket()), ..tcp.clone() };
     let encrypted = RedisServer { address: loopback(server.tls_port()), tls: Some(tls), ..tcp.clone() };
-    [tcp, unix, encrypted].map(|server| {
+    let clients = [tcp, unix, encrypted].map(|server| {
         let timeout = Duration::from_secs(60);
-        Client::redis(&RedisSettings { servers: vec![server], timeout, ..RedisSettings::default() })
-    })
+        let client = Client::redis(&RedisSettings { servers: vec![server], timeout, ..RedisSettings::default() });
+        client.get("warm").unwrap();
+        client
+    });
+    (server, clients)
 }
 
 #[test]
@@ -38,7 +31,8 @@ fn twenty_thousand_values_in_one_call() {
     let values: Vec<Vec<u8>> = keys.iter().map(|key| value(key)).collect();
     let items: Vec<_> = keys.iter().zip(&values).map(|(key, value)| (key.as_str(), plain(value))).collect();
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
-    for client in clients(1) {
+    let (_server, clients) = redis();
+    for client in clients {
         assert!(client.store.set_many(&items, LONG).unwrap().is_empty());
         let found = client.get_many(&names).unwrap();
         assert!(found.iter().zip(&values).all(|(found, value)| found.as_ref() == Some(value)));
@@ -51,7 +45,8 @@ fn twenty_thousand_values_in_one_call() {
 #[test]
 fn a_value_of_64_mib() {
     let value: Vec<u8> = (0..=255_u8).cycle().take(64 * 1024 * 1024).collect();
-    for client in clients(2) {
+    let (_server, clients) = redis();
+    for client in clients {
         assert!(client.set("key", &value).unwrap());
         assert!(client.get("key").unwrap().is_some_and(|found| found == value));
         client.store.clear().unwrap();
@@ -61,7 +56,8 @@ fn a_value_of_64_mib() {
 
 #[test]
 fn sixteen_threads_on_one_store_get_their_own_answers() {
-    for client in clients(3) {
+    let (_server, clients) = redis();
+    for client in clients {
         thread::scope(|scope| {
             for number in 0..16 {
                 let client = &client;
