@@ -15,6 +15,8 @@ from pinyon.exceptions import (
     CacheProtocolError,
     CacheServerError,
     CacheTimeoutError,
+    LockError,
+    LockNotOwnedError,
     NotAnIntegerError,
 )
 
@@ -27,6 +29,8 @@ __all__ = [
     "CacheProtocolError",
     "CacheServerError",
     "CacheTimeoutError",
+    "LockError",
+    "LockNotOwnedError",
     "NotAnIntegerError",
     "__version__",
 ]

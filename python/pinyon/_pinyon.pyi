@@ -66,7 +66,7 @@ class _Cache(Backend):
         """Return the values that there are, by the keys as they were given."""
     def set_many(self, data: Mapping[Any, Any], timeout: float | None = ..., version: Any = None) -> list[Any]:
         """Store many values; return the keys that were not stored."""
-    def delete_many(self, keys: Iterable[Any], version: Any = None) -> None:
+    def delete_many(self, keys: Iterable[Any], version: Any = None) -> Any:
         """Remove many entries."""
     def ttl(self, key: Any, version: Any = None) -> int | None:
         """Return the seconds that an entry has left; None if it does not expire, 0 if there is none."""
@@ -87,6 +87,31 @@ class LocMemCache(_Cache):
 class RedisCache(_Cache):
     """Redis and Valkey."""
 
+    def get(self, key: Any, default: Any = None, version: Any = None, client: Any = None) -> Any:
+        """Return the value, or ``default``."""
+    def set(
+        self,
+        key: Any,
+        value: Any,
+        timeout: float | None = ...,
+        version: Any = None,
+        client: Any = None,
+        nx: bool = False,
+        xx: bool = False,
+        get: bool = False,
+    ) -> Any:
+        """Store a value; return whether it was stored. Only if the key has none (``nx``), or has one (``xx``).
+
+        ``timeout`` in seconds; None: for ever; 0 or less: not at all. With ``get``, the value before that is returned.
+        """
+    def add(self, key: Any, value: Any, timeout: float | None = ..., version: Any = None, client: Any = None) -> bool:
+        """Store the value if the key has none; return whether it had none."""
+    def touch(self, key: Any, timeout: float | None = ..., version: Any = None, client: Any = None) -> bool:
+        """Give an existing entry a new timeout; return whether it existed."""
+    def delete(self, key: Any, version: Any = None, prefix: Any = None, client: Any = None) -> bool:
+        """Remove an entry, with another prefix if one is given; return whether it existed."""
+    def _lifetime(self, timeout: float | None = ...) -> int | None:
+        """Return the milliseconds that an entry with this timeout lives: None for ever, 0 not at all."""
     def clear(self) -> bool | None:
         """Empty the database, other applications' entries in it too, as Django does."""
 
@@ -128,6 +153,18 @@ def invite(cache: Any) -> None:
     """Let the next that waits for room go on; called by whoever has waited."""
 
 def start_clear(cache: Any) -> Future[bool | None]: ...
+def run_commands(cache: Any, name: str, given: Iterable[Iterable[Any]], manner: Any) -> list[Any] | None:
+    """Send commands in one round trip; return one reply a command, or None after an error that the settings ignore.
+
+    ``name`` is the operation in messages, ``manner`` a ``pinyon.django.redis_methods.plan.Request``.
+    """
+
+def start_commands(cache: Any, name: str, given: Iterable[Iterable[Any]], manner: Any) -> Future[list[Any] | None]: ...
+def encode(cache: Any, value: Any, raw_integers: bool = True) -> bytes:
+    """Return a value as the cache stores it; with ``raw_integers``, integers as digits."""
+
+def decode(cache: Any, key: str, data: bytes | None, raw_integers: bool = True) -> Any:
+    """Return the value of what ``encode`` made; None for None, and for what cannot be read, which is counted."""
 
 class StoreView:
     """A read-only view of a memory store under the names of Django's private attributes."""

@@ -47,3 +47,11 @@ class NotAnIntegerError(CacheError, TypeError):
 
 class BadValueError(CacheError, ValueError):
     """A cached value that cannot be read, with ``OPTIONS = {"ON_BAD_VALUE": "raise"}``. ``__cause__`` says why."""
+
+
+class LockError(CacheError, ValueError):
+    """A lock could not be acquired in time, or was to be released by somebody who had not acquired it."""
+
+
+class LockNotOwnedError(LockError):
+    """The time of a lock was over before its holder released or extended it."""

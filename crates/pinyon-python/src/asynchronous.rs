@@ -158,7 +158,8 @@ pub(crate) fn start_set<'py>(
     invited: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let again = || (key, value, timeout.given(cache.py())?, version).into_bound_py_any(cache.py());
-    if let Some(waiting) = unless_room(cache, ("set", invited), |py| Ok(py.None()), again)? {
+    let ignored = StoreCache::set_result(cache, false)?;
+    if let Some(waiting) = unless_room(cache, ("set", invited), |_| Ok(ignored), again)? {
         return Ok(waiting);
     }
     let made = Backend::make_key(cache.as_super(), key, version)?;
@@ -169,7 +170,7 @@ pub(crate) fn start_set<'py>(
         cache,
         false,
         |store, driver| store.set_over(&driver, made.checked(), encoded.item(), expiry).await,
-        |cache: &Bound<'_, StoreCache>, _stored| Ok(cache.py().None())
+        |cache: &Bound<'_, StoreCache>, stored| StoreCache::set_result(cache, stored)
     )
 }
 

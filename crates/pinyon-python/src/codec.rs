@@ -13,7 +13,7 @@ use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
-use pyo3::types::{PyBytes, PyInt, PyString};
+use pyo3::types::{PyBool, PyBytes, PyInt, PyString};
 use std::borrow::Cow;
 
 /// Values of more bytes than this are compressed and decompressed without holding up other Python threads.
@@ -143,6 +143,34 @@ impl Codec {
             },
         };
         Ok(Encoded { content, flags })
+    }
+
+    /// A member of a set or a list, a field's value, or, without `raw_integers`, a member of a sorted set, by django-redis's rule:
+    /// what is an integer is digits, but for bools and enumerations.
+    pub(crate) fn encode_member<'py>(&self, value: &Bound<'py, PyAny>, raw_integers: bool) -> PyResult<Encoded<'py>> {
+        let content = if raw_integers && self.integers_as_digits && is_integer(value)? {
+            digits(&value.py().get_type::<PyInt>().call1((value,))?)?
+        } else {
+            self.compress(self.serialize(value)?, value.py())?
+        };
+        Ok(Encoded { content, flags: 0 })
+    }
+
+    /// What [`Codec::encode_member`] made. Without `raw_integers`, digits are an integer only if the serializer cannot read them.
+    pub(crate) fn decode_member<'py>(
+        &self,
+        py: Python<'py>,
+        bytes: &[u8],
+        raw_integers: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if raw_integers {
+            return self.decode(py, Item { bytes, flags: 0 });
+        }
+        let read = self.deserialize(py, &self.decompress(py, bytes)?);
+        match read {
+            Err(error) => as_integer(py, bytes)?.ok_or(error),
+            read => read,
+        }
     }
 
     fn serialize<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Content<'py>> {
@@ -285,6 +313,18 @@ fn bytes_of(made: &Bound<'_, PyAny>, method: &str) -> PyResult<Vec<u8>> {
 fn detached<R: Send>(py: Python<'_>, bytes: &[u8], work: impl FnOnce(&[u8]) -> Result<R> + Send) -> PyResult<R> {
     let done = if bytes.len() > LARGE { py.detach(|| work(bytes)) } else { work(bytes) };
     done.map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// Whether django-redis would store it as digits.
+fn is_integer(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
+        return Ok(false);
+    }
+    if value.is_exact_instance_of::<PyInt>() {
+        return Ok(true);
+    }
+    let enumeration = value.py().import("enum")?.getattr("Enum")?;
+    Ok(!value.is_instance(&enumeration)?)
 }
 
 fn digits<'py>(number: &Bound<'py, PyAny>) -> PyResult<Content<'py>> {

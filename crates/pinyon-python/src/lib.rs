@@ -9,6 +9,7 @@ mod asynchronous;
 mod backend;
 mod class_version;
 mod codec;
+mod commands;
 mod configuration;
 mod driven_link;
 mod errors;
@@ -19,6 +20,7 @@ mod local;
 mod local_view;
 mod operation;
 mod places;
+mod redis_cache;
 mod report;
 mod store_cache;
 
@@ -37,6 +39,8 @@ mod _pinyon {
     #[pymodule_export]
     use crate::backend::Backend;
     #[pymodule_export]
+    use crate::commands::{decode, encode, run_commands, start_commands};
+    #[pymodule_export]
     use crate::configuration::Configuration;
     #[pymodule_export]
     use crate::hooks::install;
@@ -45,7 +49,9 @@ mod _pinyon {
     #[pymodule_export]
     use crate::local_view::StoreView;
     #[pymodule_export]
-    use crate::store_cache::{FileBasedCache, MemcachedCache, RedisCache, StoreCache};
+    use crate::redis_cache::RedisCache;
+    #[pymodule_export]
+    use crate::store_cache::{FileBasedCache, MemcachedCache, StoreCache};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -4,7 +4,7 @@
 //! read buffer, where it was copied once.
 
 use crate::backend::{Backend, MadeKey, TimeoutArgument};
-use crate::codec::Encoded;
+use crate::codec::{Codec, Encoded};
 use crate::configuration::{Configuration, Counters};
 use crate::errors::{improperly_configured, key_not_found, raise};
 use crate::event_loop;
@@ -14,9 +14,11 @@ use pinyon::file::FileStore;
 use pinyon::memcached::{MemcachedStore, MetaProtocol};
 use pinyon::net::Lease;
 use pinyon::redis::{RedisStore, RespProtocol};
-use pinyon::settings::BackendSettings;
+use pinyon::settings::{BackendSettings, TimeoutUnit};
 use pinyon::{Error, Expiry, Integer, Item, ServerStore, Store, Timeout};
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use std::borrow::Cow;
@@ -122,6 +124,11 @@ impl StoreCache {
         Ok(&slf.get().open()?.store)
     }
 
+    /// An object before its `__init__`.
+    pub(crate) fn before_init() -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Backend::new()).add_subclass(Self { open: OnceLock::new() })
+    }
+
     fn open(&self) -> PyResult<&Open> {
         self.open.get().ok_or_else(|| PyRuntimeError::new_err("the cache was not initialised"))
     }
@@ -143,8 +150,32 @@ impl StoreCache {
     pub(crate) fn failed(slf: &Bound<'_, Self>, error: Error) -> PyResult<()> {
         let open = slf.get().open()?;
         open.counters().errors.fetch_add(1, Ordering::Relaxed);
-        let ignored = open.ignore_exceptions && error.is_connection();
-        if ignored { Ok(()) } else { Err(raise(slf.as_super(), error)) }
+        if !(open.ignore_exceptions && error.is_connection()) {
+            return Err(raise(slf.as_super(), error));
+        }
+        // Named only if somebody wants to know: while a server is away, this happens with every operation.
+        if slf.getattr(intern!(slf.py(), "_logs_ignored"))?.is_truthy()? {
+            let error = raise(slf.as_super(), error).into_value(slf.py());
+            slf.call_method1(intern!(slf.py(), "_log_ignored"), (error,))?;
+        }
+        Ok(())
+    }
+
+    /// What its server counts timeouts in.
+    pub(crate) fn timeout_unit(slf: &Bound<'_, Self>) -> PyResult<TimeoutUnit> {
+        match &slf.get().open()?.configuration.get().settings {
+            BackendSettings::Redis(settings) => Ok(settings.timeout_unit),
+            _ => Ok(TimeoutUnit::Seconds),
+        }
+    }
+
+    pub(crate) fn codec<'a>(slf: &'a Bound<'_, Self>) -> PyResult<&'a Codec> {
+        Ok(&slf.get().open()?.configuration.get().codec)
+    }
+
+    /// Counts a value that cannot be read, or raises what it is.
+    pub(crate) fn bad_value(slf: &Bound<'_, Self>, key: &[u8], error: PyErr) -> PyResult<()> {
+        slf.get().open()?.configuration.get().bad_value(slf.py(), key, error)
     }
 
     /// The Python value; `None` for one that cannot be read.
@@ -153,10 +184,9 @@ impl StoreCache {
         key: &MadeKey,
         item: Item<'_>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let (py, configuration) = (slf.py(), slf.get().open()?.configuration.get());
-        match configuration.codec.decode(py, item) {
+        match Self::codec(slf)?.decode(slf.py(), item) {
             Ok(value) => Ok(Some(value)),
-            Err(error) => configuration.bad_value(py, key.bytes(), error).map(|()| None),
+            Err(error) => Self::bad_value(slf, key.bytes(), error).map(|()| None),
         }
     }
 
@@ -191,6 +221,11 @@ impl StoreCache {
         Ok(matches!(Self::shared(slf)?, Shared::Redis(_)).then_some(true))
     }
 
+    /// What `set` returns: with Redis whether the value was stored, as with django-redis; elsewhere None, as with Django.
+    pub(crate) fn set_result(slf: &Bound<'_, Self>, stored: bool) -> PyResult<Py<PyAny>> {
+        matches!(Self::shared(slf)?, Shared::Redis(_)).then_some(stored).into_py_any(slf.py())
+    }
+
     pub(crate) fn expiry(slf: &Bound<'_, Self>, timeout: &TimeoutArgument<'_>) -> PyResult<Expiry> {
         let read = match slf.get().open()?.store {
             Shared::Redis(_) => from_seconds,
@@ -200,8 +235,24 @@ impl StoreCache {
         Backend::expiry(slf.as_super(), timeout, read)
     }
 
+    /// `set`, and whether the value was stored.
+    pub(crate) fn store(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        timeout: &TimeoutArgument<'_>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let made = Backend::make_key(slf.as_super(), key, version)?;
+        let (text, expiry) = (made.text()?, Self::expiry(slf, timeout)?);
+        let encoded = Self::encode(slf, value)?;
+        let item = encoded.item()?;
+        let limits = slf.as_super().get().limits();
+        Self::run(slf, false, |store| store.limited(limits).store().set(text, item, expiry))
+    }
+
     pub(crate) fn encode<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Encoded<'py>> {
-        slf.get().open()?.configuration.get().codec.encode(value)
+        Self::codec(slf)?.encode(value)
     }
 }
 
@@ -248,7 +299,7 @@ impl StoreCache {
     }
 
     #[pyo3(signature = (key, default=None, version=None))]
-    fn get<'py>(
+    pub(crate) fn get<'py>(
         slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
@@ -271,16 +322,11 @@ impl StoreCache {
         timeout: TimeoutArgument<'_>,
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let made = Backend::make_key(slf.as_super(), key, version)?;
-        let (text, expiry) = (made.text()?, Self::expiry(slf, &timeout)?);
-        let encoded = Self::encode(slf, value)?;
-        let item = encoded.item()?;
-        let limits = slf.as_super().get().limits();
-        Self::run(slf, false, |store| store.limited(limits).store().set(text, item, expiry)).map(drop)
+        Self::store(slf, key, value, &timeout, version).map(drop)
     }
 
     #[pyo3(signature = (key, value, timeout=TimeoutArgument::NotGiven, version=None))]
-    fn add(
+    pub(crate) fn add(
         slf: &Bound<'_, Self>,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
@@ -296,7 +342,7 @@ impl StoreCache {
     }
 
     #[pyo3(signature = (key, timeout=TimeoutArgument::NotGiven, version=None))]
-    fn touch(
+    pub(crate) fn touch(
         slf: &Bound<'_, Self>,
         key: &Bound<'_, PyAny>,
         timeout: TimeoutArgument<'_>,
@@ -308,7 +354,11 @@ impl StoreCache {
     }
 
     #[pyo3(signature = (key, version=None))]
-    fn delete(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    pub(crate) fn delete(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
         let made = Backend::make_key(slf.as_super(), key, version)?;
         let text = made.text()?;
         Self::run(slf, false, |store| store.store().delete(text))
@@ -438,20 +488,6 @@ impl StoreCache {
     }
 }
 
-/// Redis and Valkey.
-#[pyclass(extends = StoreCache, subclass, frozen, module = "pinyon._pinyon")]
-#[derive(Debug)]
-pub(crate) struct RedisCache;
-
-#[pymethods]
-impl RedisCache {
-    #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Backend::new()).add_subclass(StoreCache { open: OnceLock::new() }).add_subclass(Self)
-    }
-}
-
 /// Memcached.
 #[pyclass(extends = StoreCache, subclass, frozen, module = "pinyon._pinyon")]
 #[derive(Debug)]
@@ -462,7 +498,7 @@ impl MemcachedCache {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Backend::new()).add_subclass(StoreCache { open: OnceLock::new() }).add_subclass(Self)
+        StoreCache::before_init().add_subclass(Self)
     }
 }
 
@@ -476,7 +512,7 @@ impl FileBasedCache {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Backend::new()).add_subclass(StoreCache { open: OnceLock::new() }).add_subclass(Self)
+        StoreCache::before_init().add_subclass(Self)
     }
 
     /// The directory as an absolute path.

@@ -14,6 +14,7 @@ from pinyon.django.filebased import FileBasedCache
 from pinyon.django.locmem import LocMemCache
 from pinyon.django.memcached import MemcachedCache, PyLibMCCache, PyMemcacheCache
 from pinyon.django.redis import RedisCache
+from pinyon.django.redis_methods.connection import get_redis_connection
 
 if TYPE_CHECKING:
     from pinyon.django.middleware import cache_page
@@ -29,6 +30,7 @@ __all__ = [
     "RedisCache",
     "accelerate",
     "cache_page",
+    "get_redis_connection",
 ]
 
 

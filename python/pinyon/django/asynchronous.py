@@ -71,7 +71,7 @@ class OnTheLoop:
     async def aset_many(self, data: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> list[Any]:
         return await _pinyon.start_set_many(self, data, timeout, version)
 
-    async def adelete_many(self, keys: Any, version: Any = None) -> None:
+    async def adelete_many(self, keys: Any, version: Any = None) -> Any:
         await _pinyon.start_delete_many(self, keys, version)
 
     async def aincr_version(self, key: Any, delta: int = 1, version: Any = None) -> Any:
@@ -131,8 +131,9 @@ def in_sync_thread(cls: type) -> type:
 
 def follow_overrides(cls: type) -> None:
     """Have the ``a*`` twin of every method that a site's subclass overrides call that method in a thread, as Django's do."""
-    for name in METHODS:
-        if name in cls.__dict__ and f"a{name}" not in cls.__dict__:
+    for name in [*cls.__dict__]:
+        has_twin = name in METHODS or hasattr(getattr(cls, f"a{name}", None), "_plan")
+        if has_twin and f"a{name}" not in cls.__dict__:
             setattr(cls, f"a{name}", _in_sync_thread(name))
 
 

@@ -38,6 +38,8 @@ class Backend(BaseCache):
     #: What an error of the settings calls the backend.
     _backend_path: str
     _configuration: _pinyon.Configuration
+    #: Whether an error that the settings ignore goes to `_log_ignored`.
+    _logs_ignored = False
 
     def __init__(self, location: Any, params: dict[str, Any]) -> None:
         # Read first: a wrong value shall be named, not fall back to a default in BaseCache.
@@ -57,8 +59,11 @@ class Backend(BaseCache):
         """Django's own ``__init__``, which not every class of Django's takes the same arguments for."""
         BaseCache.__init__(self, params)
 
-    def _read(self, location: Any, params: dict[str, Any]) -> _pinyon.Configuration:
-        alias = find_alias(location, params) or "?"
+    def _read(
+        self, location: Any, params: dict[str, Any], given: dict[str, Any] | None = None
+    ) -> _pinyon.Configuration:
+        """Read the settings; ``given`` is what they were before a setting for all caches was added to them."""
+        alias = find_alias(location, params if given is None else given) or "?"
         key = (self._backend_path, alias, repr(location), repr(params))
         configuration = _configurations.get(key)
         if configuration is None:

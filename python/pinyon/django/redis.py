@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
+from django.conf import settings
+
 from pinyon import _pinyon
 from pinyon.django.asynchronous import OnTheLoop
-from pinyon.django.base import Backend, redis_timeout, with_functions
+from pinyon.django.base import Backend, redis_timeout
+from pinyon.django.redis_methods.entries import Entries
+from pinyon.django.redis_methods.hashes import Hashes
+from pinyon.django.redis_methods.keys import Keys
+from pinyon.django.redis_methods.lists import Lists
+from pinyon.django.redis_methods.sets import Sets
+from pinyon.django.redis_methods.sorted_sets import SortedSets
 
 
-@with_functions
-class RedisCache(_pinyon.RedisCache, OnTheLoop, Backend):
+class RedisCache(Entries, Keys, Sets, Hashes, SortedSets, Lists, _pinyon.RedisCache, OnTheLoop, Backend):
     """Stands in for ``django.core.cache.backends.redis.RedisCache`` and ``django_redis.cache.RedisCache``.
 
     LOCATION is a URL or several, the primary first. OPTIONS are Django's and django-redis's, and TIMEOUT_UNIT ("s"),
@@ -18,3 +28,18 @@ class RedisCache(_pinyon.RedisCache, OnTheLoop, Backend):
     _backend_path = "pinyon.django.RedisCache"
 
     get_backend_timeout = redis_timeout
+
+    def _read(
+        self, location: Any, params: dict[str, Any], given: dict[str, Any] | None = None
+    ) -> _pinyon.Configuration:
+        # django-redis's settings for all caches at once; what a cache says itself wins.
+        self._logs_ignored = bool(getattr(settings, "DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS", False))
+        options = params.get("OPTIONS") or {}
+        if getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False) and isinstance(options, dict):
+            return super()._read(location, {**params, "OPTIONS": {"IGNORE_EXCEPTIONS": True, **options}}, params)
+        return super()._read(location, params)
+
+    def _log_ignored(self, error: Exception) -> None:
+        """Log an error that the settings ignore, as DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS asks."""
+        name = getattr(settings, "DJANGO_REDIS_LOGGER", None) or "pinyon"
+        logging.getLogger(name).error("Exception ignored: %s", error)

@@ -2,6 +2,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::protocol::{Replies, Reply, server_error, write_bulk, write_command, write_header};
+use super::raw::Commands;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::TimeoutUnit;
 use crate::timeout::{Expiry, Ttl};
@@ -31,6 +32,7 @@ pub(super) enum Command<'a> {
     Clear,
     Ttl(&'a str),
     Info,
+    Raw(&'a Commands),
 }
 
 impl Command<'_> {
@@ -50,18 +52,25 @@ impl Command<'_> {
             Self::Clear => "clear",
             Self::Ttl(_) => "ttl",
             Self::Info => "check",
+            Self::Raw(commands) => commands.name(),
         }
     }
 
     /// True if a replica can answer.
     pub(super) fn is_read(&self) -> bool {
-        matches!(self, Self::Get(_) | Self::Has(_) | Self::GetMany(_) | Self::Ttl(_) | Self::Info)
+        match self {
+            Self::Raw(commands) => commands.is_read(),
+            _ => matches!(self, Self::Get(_) | Self::Has(_) | Self::GetMany(_) | Self::Ttl(_) | Self::Info),
+        }
     }
 
     /// True if doing it twice is as good as doing it once, for the server and for the answer.
     pub(super) fn is_repeatable(&self) -> bool {
-        // A second DEL answers that there was nothing to delete.
-        !matches!(self, Self::Add(..) | Self::Incr(..) | Self::Delete(_) | Self::Touch(_, Expiry::Now))
+        match self {
+            Self::Raw(commands) => commands.is_repeatable(),
+            // A second DEL answers that there was nothing to delete.
+            _ => !matches!(self, Self::Add(..) | Self::Incr(..) | Self::Delete(_) | Self::Touch(_, Expiry::Now)),
+        }
     }
 
     /// Appends the request; returns the number of replies.
@@ -94,6 +103,7 @@ impl Command<'_> {
                 write_command(out, &[b"DBSIZE"]);
                 return 3;
             }
+            Self::Raw(commands) => return commands.encode(out),
         }
         1
     }

@@ -423,7 +423,7 @@ impl Protocol for RespProtocol {
 }
 
 /// An error that the server sent: its kind by its first word, its own text, and what to do.
-pub(super) fn server_error(text: &[u8]) -> Error {
+pub fn server_error(text: &[u8]) -> Error {
     let text = String::from_utf8_lossy(text);
     let word = text.split(' ').next().unwrap_or_default();
     let (kind, hint) = match word {

@@ -7,8 +7,9 @@
 
 use super::command::{self, Command};
 use super::protocol::{Replies, RespProtocol, replies};
+use super::raw::{Commands, Results};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{Answered, Driver, Endpoint, Health, Rules, Servers};
+use crate::net::{Answered, Driver, Endpoint, Health, Lease, Rules, Servers, now};
 use crate::server_store::{Found, ServerStore};
 use crate::settings::{RedisSettings, TimeoutUnit};
 use crate::store::{Integer, Item, Reach, ServerInfo, ServerReport};
@@ -80,6 +81,28 @@ impl RedisStore {
         let store = Arc::new(Self::new(settings));
         stores.insert(settings.clone(), store.clone());
         store
+    }
+
+    /// Sends commands as they are worded, to the primary or, if they only read, to whichever server reads go to.
+    ///
+    /// # Errors
+    /// The connection's, and that the server refused a transaction as a whole. That it refused a command is a reply.
+    pub async fn command_over<D: Driver<RespProtocol>>(
+        &self,
+        driver: &D,
+        commands: &Commands,
+    ) -> Result<Results<D::Answer>> {
+        let answer = self.run(driver, &Command::Raw(commands)).await?;
+        answer.judge(|replies| commands.results(replies).map(drop))?;
+        Ok(Results::new(answer.replies, commands))
+    }
+
+    /// [`RedisStore::command_over`] on the calling thread.
+    ///
+    /// # Errors
+    /// Its own.
+    pub fn command(&self, commands: &Commands) -> Result<Results<Lease<RespProtocol>>> {
+        now(self.command_over(&self.servers.blocking(), commands))
     }
 
     async fn run<D: Driver<RespProtocol>>(&self, driver: &D, command: &Command<'_>) -> Result<Answer<'_, D::Answer>> {
