@@ -3,16 +3,16 @@
 import asyncio
 import datetime
 import inspect
-import logging
 
 import backends
 import pytest
 from django.test import override_settings
 from payloads import Book, Colour
+from pinyon.django import RedisCache, get_redis_connection
+from redis_faces import face, show
 from servers import RedisServer
 
-from pinyon.django import RedisCache, get_redis_connection
-from pinyon.exceptions import CacheConnectionError, CacheServerError
+__all__ = ["face"]
 
 SOON = datetime.datetime.now() + datetime.timedelta(hours=1)
 MINUTE = datetime.timedelta(minutes=1)
@@ -140,40 +140,6 @@ SCRIPTS = {
 }
 
 
-class OnALoop:
-    """A cache whose every method is its async twin, run to its end."""
-
-    def __init__(self, cache, loop):
-        self.cache, self.loop = cache, loop
-
-    def __getattr__(self, name):
-        method = getattr(self.cache, f"a{name}")
-
-        def call(*args, **kwargs):
-            if inspect.isasyncgenfunction(method):
-                return self.loop.run_until_complete(collect(method(*args, **kwargs)))
-            assert inspect.iscoroutinefunction(method)
-            return self.loop.run_until_complete(method(*args, **kwargs))
-
-        return call
-
-
-async def collect(items):
-    return [item async for item in items]
-
-
-@pytest.fixture(params=["sync", "async"])
-def face(request):
-    """`face(cache)`: the cache by its methods, or by their async twins."""
-    if request.param == "sync":
-        yield lambda cache: cache
-        return
-    loop = asyncio.new_event_loop()
-    yield lambda cache: OnALoop(cache, loop)
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.close()
-
-
 @pytest.fixture
 def pair(params, configure, redis_server):
     """Our cache and django-redis's, in two databases of one server."""
@@ -198,15 +164,6 @@ def outcome(line, cache):
 def contents(server, db):
     with server.client(db) as client:
         return {key: (client.dump(key), client.ttl(key) // 10) for key in client.keys("*")}
-
-
-def show(result):
-    """With types, and sets in one order."""
-    if isinstance(result, set):
-        return f"{{{', '.join(sorted(map(show, result)))}}}"
-    if isinstance(result, tuple | list):
-        return f"{type(result).__name__}({', '.join(map(show, result))})"
-    return f"{type(result).__name__} {result!r}"
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -364,174 +321,6 @@ def made(key, prefix, version):
 
 def reversed_key(key):
     return key.split("/")[2] + "!"
-
-
-@pytest.mark.pinyon_only
-def test_clients_are_taken_if_they_are_of_the_same_server(params, configure, face):
-    with RedisServer() as other:
-        caches = configure({"default": params("redis"), "other": params("redis", LOCATION=other.url)})
-        cache = face(caches["default"])
-        client = get_redis_connection("default")
-        assert cache.set("a", 1, client=client) is True
-        assert cache.get("a", client=client) == 1
-        assert cache.get_many(["a"], client=client) == {"a": 1}
-        assert cache.ttl("a", None, client) == 300
-        assert cache.sadd("s", 1, client=client) == 1
-        for name, arguments in {"get": ("a",), "set": ("a", 1), "ttl": ("a",), "sadd": ("s", 1), "clear": ()}.items():
-            with pytest.raises(TypeError, match="get_redis_connection"):
-                getattr(cache, name)(*arguments, client=object())
-            with pytest.raises(ValueError, match="another server"):
-                getattr(cache, name)(*arguments, client=get_redis_connection("other"))
-
-
-@pytest.mark.pinyon_only
-def test_the_raw_client(params, configure):
-    configure({"default": params("redis", KEY_PREFIX="p"), "memory": params("memory")})
-    client = get_redis_connection()
-    assert client.execute("SET", "raw", 1.5) == b"OK"
-    assert client.execute("GET", b"raw") == b"1.5"
-    assert client.execute("GET", "missing") is None
-    assert client.execute("RPUSH", "list", "a", 2, b"\xff", bytearray(b"b"), memoryview(b"m")) == 5
-    assert client.execute("LRANGE", "list", 0, -1) == [b"a", b"2", b"\xff", b"b", b"m"]
-    with pytest.raises(CacheServerError, match="WRONGTYPE") as raised:
-        client.execute("GET", "list")
-    assert (raised.value.alias, raised.value.operation) == ("default", "command")
-    for word in (None, True, [1], {}):
-        with pytest.raises(TypeError, match="must be bytes|cannot be a bool"):
-            client.execute("SET", "raw", word)
-    pipe = client.pipeline().add("INCR", "raw").add("SET", "n", 4).add("INCRBY", "n", 2)
-    assert len(pipe) == 3
-    float_error, stored, total = pipe.execute(raise_errors=False)
-    assert isinstance(float_error, CacheServerError)
-    assert (stored, total) == (b"OK", 6)
-    assert (len(pipe), pipe.execute()) == (0, [])
-    with pytest.raises(CacheServerError, match="not an integer"):
-        client.pipeline().add("INCR", "raw").add("INCR", "n").execute()
-    assert client.pipeline(transaction=True).add("INCR", "n").add("LRANGE", "list", 0, 0).execute() == [8, [b"a"]]
-    with pytest.raises(CacheServerError, match="EXECABORT|unknown command"):
-        client.pipeline(transaction=True).add("INCR", "n").add("NONSENSE").execute()
-    assert client.execute("GET", "n") == b"8"
-    with pytest.raises(NotImplementedError, match="memory"):
-        get_redis_connection("memory")
-
-
-@pytest.mark.pinyon_only
-def test_the_raw_client_on_an_event_loop(params, configure):
-    configure({"default": params("redis")})
-    client = get_redis_connection()
-
-    async def everything():
-        assert await client.aexecute("SET", "n", 4) == b"OK"
-        assert await client.pipeline(transaction=True).add("INCR", "n").add("GET", "n").aexecute() == [5, b"5"]
-        assert await client.ascript("return {ARGV[1], KEYS[1]}", ["k"], [1]) == [b"1", b"k"]
-        with pytest.raises(CacheServerError, match="hold up"):
-            await client.aexecute("BLPOP", "list", 0)
-        with pytest.raises(CacheServerError, match="hold up"):
-            await client.aexecute("XREAD", "BLOCK", 0, "STREAMS", "s", "$")
-        return await asyncio.gather(*(client.aexecute("INCR", "n") for _ in range(50)))
-
-    assert asyncio.run(everything()) == [*range(6, 56)]
-
-
-@pytest.mark.pinyon_only
-def test_a_script_is_sent_once(params, configure):
-    with RedisServer() as server:
-        configure({"default": params("redis", LOCATION=server.url)})
-        client = get_redis_connection()
-        for number in range(5):
-            assert client.script("return ARGV[1] + #KEYS", ["a", "b"], [number]) == number + 2
-        with pytest.raises(CacheServerError, match="on purpose"):
-            client.script("return redis.error_reply('ERR on purpose')")
-        with server.client() as other:
-            stats = other.info("commandstats")
-        assert (stats["cmdstat_evalsha"]["calls"], stats["cmdstat_eval"]["calls"]) == (6, 2)
-
-
-@pytest.mark.parametrize("command", ["SUBSCRIBE x", "MULTI", "select 1", "client reply off", "WATCH a", "MONITOR", ""])
-@pytest.mark.pinyon_only
-def test_what_would_change_a_shared_connection_is_refused(command, params, configure):
-    cache = configure({"default": params("redis")})["default"]
-    with pytest.raises(CacheServerError, match="would change a connection|needs a name"):
-        get_redis_connection().execute(*command.split())
-    assert cache.set("a", 1) is True
-
-
-@pytest.mark.pinyon_only
-def test_reads_go_to_replicas_and_scans_do_not(params, configure):
-    with RedisServer() as primary, RedisServer(replica_of=primary) as replica:
-        replica.caught_up()
-        cache = configure({"default": params("redis", LOCATION=[primary.url, replica.url])})["default"]
-        cache.sadd("s", 1)
-        cache.rpush("l", 1)
-        replica.caught_up()
-        with primary.client() as first, replica.client() as second:
-            for client in (first, second):
-                client.config_resetstat()
-            assert cache.smembers("s") == {1}
-            assert cache.lrange("l", 0, -1) == [1]
-            assert get_redis_connection(write=False).execute("LLEN", ":1:l") == 1
-            assert sorted(cache.keys("*")) == ["l", "s"]
-            asked = [set(client.info("commandstats")) for client in (first, second)]
-        assert {"cmdstat_smembers", "cmdstat_lrange", "cmdstat_llen"} <= asked[1]
-        assert not {"cmdstat_smembers", "cmdstat_lrange", "cmdstat_llen"} & asked[0]
-        assert ("cmdstat_scan" in asked[0], "cmdstat_scan" in asked[1]) == (True, False)
-
-
-IGNORED = [
-    ('cache.get("a"), cache.get("a", 5), cache.get_many(["a"])', (None, 5, {})),
-    (
-        'cache.set("a", 1), cache.set("a", 1, nx=True), cache.add("a", 1), cache.set_many({"a": 1})',
-        (False, False, False, ["a"]),
-    ),
-    (
-        'cache.incr("a"), cache.incr("a", ignore_key_check=True), cache.delete("a"), cache.delete_many(["a"])',
-        (None, None, False, 0),
-    ),
-    ('cache.has_key("a"), cache.touch("a"), cache.ttl("a"), cache.pttl("a")', (False, False, 0, 0)),
-    ('cache.expire("a", 1), cache.persist("a"), cache.pexpire_at("a", 1)', (False, False, False)),
-    ('cache.keys("*"), list(cache.iter_keys("*")), cache.delete_pattern("*")', ([], [], 0)),
-    ('cache.sadd("s", 1), cache.smembers("s"), cache.spop("s"), cache.sismember("s", 1)', (0, set(), None, False)),
-    ('list(cache.sscan_iter("s")), cache.sinter("s", "t"), cache.smismember("s", 1)', ([], set(), [])),
-    ('cache.hset("h", "f", 1), cache.hget("h", "f"), cache.hgetall("h"), cache.hmget("h", ["f"])', (0, None, {}, [])),
-    ('cache.zadd("z", {1: 1}), cache.zrange("z", 0, -1), cache.zscore("z", 1), cache.zcard("z")', (None, [], None, 0)),
-    ('cache.rpush("l", 1), cache.lpop("l"), cache.lrange("l", 0, -1), cache.lset("l", 0, 1)', (0, None, [], False)),
-]
-
-
-@pytest.mark.parametrize("where", ["OPTIONS", "DJANGO_REDIS_IGNORE_EXCEPTIONS"])
-@pytest.mark.pinyon_only
-def test_ignored_errors_have_results_of_the_same_kind_and_can_be_logged(where, params, configure, face, caplog):
-    with RedisServer() as server:
-        location = server.url
-    options = {"IGNORE_EXCEPTIONS": True} if where == "OPTIONS" else {}
-    logged = override_settings(
-        DJANGO_REDIS_IGNORE_EXCEPTIONS=where != "OPTIONS",
-        DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS=True,
-        DJANGO_REDIS_LOGGER="shop.cache",
-    )
-    with logged, caplog.at_level(logging.ERROR, "shop.cache"):
-        cache = configure({"default": params("redis", LOCATION=location, OPTIONS=options)})["default"]
-        for line, expected in IGNORED:
-            found = eval(line, {**NAMES, "cache": face(cache)})
-            assert f"{line} = {show(found)}" == f"{line} = {show(expected)}"
-        with pytest.raises(CacheConnectionError):
-            get_redis_connection().execute("PING")
-        with pytest.raises(CacheConnectionError):
-            cache.lock("l").acquire()
-    assert len(caplog.records) > 30
-    assert "'default'" in caplog.text
-
-
-@pytest.mark.pinyon_only
-def test_an_option_of_the_cache_wins_over_the_setting_for_all(params, configure):
-    with RedisServer() as server:
-        location = server.url
-    with override_settings(DJANGO_REDIS_IGNORE_EXCEPTIONS=True):
-        cache = configure({"default": params("redis", LOCATION=location, OPTIONS={"IGNORE_EXCEPTIONS": False})})[
-            "default"
-        ]
-        with pytest.raises(CacheConnectionError):
-            cache.smembers("s")
 
 
 @pytest.mark.pinyon_only

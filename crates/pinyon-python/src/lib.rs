@@ -20,6 +20,7 @@ mod local;
 mod local_view;
 mod operation;
 mod places;
+mod plain_caches;
 mod redis_cache;
 mod report;
 mod store_cache;
@@ -49,9 +50,11 @@ mod _pinyon {
     #[pymodule_export]
     use crate::local_view::StoreView;
     #[pymodule_export]
+    use crate::plain_caches::{FileBasedCache, MemcachedCache};
+    #[pymodule_export]
     use crate::redis_cache::RedisCache;
     #[pymodule_export]
-    use crate::store_cache::{FileBasedCache, MemcachedCache, StoreCache};
+    use crate::store_cache::StoreCache;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,4 +1,4 @@
-//! `RedisCache`, `MemcachedCache` and `FileBasedCache`: one implementation over stores of bytes.
+//! What `RedisCache`, `MemcachedCache` and `FileBasedCache` are: one implementation over stores of bytes.
 //!
 //! The lock on the interpreter is released while a server or the disk is asked, and taken again to make the value out of the
 //! read buffer, where it was copied once.
@@ -20,9 +20,8 @@ use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList};
 use std::borrow::Cow;
-use std::ffi::OsString;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -485,42 +484,5 @@ impl StoreCache {
     fn _check<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let open = self.open()?;
         report::to_python(py, py.detach(|| open.store.store().check()))
-    }
-}
-
-/// Memcached.
-#[pyclass(extends = StoreCache, subclass, frozen, module = "pinyon._pinyon")]
-#[derive(Debug)]
-pub(crate) struct MemcachedCache;
-
-#[pymethods]
-impl MemcachedCache {
-    #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
-        StoreCache::before_init().add_subclass(Self)
-    }
-}
-
-/// Files in Django's format.
-#[pyclass(extends = StoreCache, subclass, frozen, module = "pinyon._pinyon")]
-#[derive(Debug)]
-pub(crate) struct FileBasedCache;
-
-#[pymethods]
-impl FileBasedCache {
-    #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
-        StoreCache::before_init().add_subclass(Self)
-    }
-
-    /// The directory as an absolute path.
-    #[getter]
-    fn _dir(slf: &Bound<'_, Self>) -> PyResult<OsString> {
-        match &slf.as_super().get().open()?.store {
-            Shared::File(store) => Ok(store.directory().as_os_str().to_owned()),
-            _ => Err(PyTypeError::new_err("settings of another backend")),
-        }
     }
 }

@@ -11,6 +11,10 @@ from pinyon.django.redis_methods.connection import RedisConnection
 from pinyon.django.redis_methods.plan import Plan, RedisMethods, Request, operation, twin
 
 
+# What stands behind these methods; asked here and not through super(), which costs a look-up more.
+_rust: Any = _pinyon.RedisCache
+
+
 class Entries(RedisMethods):
     """``get``, ``set``, ``add``, ``touch`` and ``delete`` are in Rust; what they leave to Python is here."""
 
@@ -73,7 +77,7 @@ class Entries(RedisMethods):
     def has_key(self, key: Any, version: Any = None, client: Any = None) -> Any:
         """Return whether there is an entry."""
         self._check_given(client)
-        return cast(Any, super()).has_key(key, version)
+        return _rust.has_key(self, key, version)
 
     def incr(
         self, key: Any, delta: Any = 1, version: Any = None, client: Any = None, ignore_key_check: bool = False
@@ -85,7 +89,7 @@ class Entries(RedisMethods):
         self._check_given(client)
         if ignore_key_check:
             self._begin_count(key, version)
-        return cast(Any, super()).incr(key, delta, version)
+        return _rust.incr(self, key, delta, version)
 
     def decr(self, key: Any, delta: Any = 1, version: Any = None, client: Any = None) -> Any:
         """Subtract ``delta`` as ``incr`` adds it."""
@@ -103,17 +107,17 @@ class Entries(RedisMethods):
     def get_many(self, keys: Any, version: Any = None, client: Any = None) -> Any:
         """Return the values that there are, by the keys as they were given."""
         self._check_given(client)
-        return cast(Any, super()).get_many(keys, version)
+        return _rust.get_many(self, keys, version)
 
     def set_many(self, data: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None, client: Any = None) -> Any:
         """Store many values; return the keys that were not stored."""
         self._check_given(client)
-        return cast(Any, super()).set_many(data, timeout, version)
+        return _rust.set_many(self, data, timeout, version)
 
     def clear(self, client: Any = None) -> Any:
         """Empty the database, other applications' entries in it too, as Django does."""
         self._check_given(client)
-        return cast(Any, super()).clear()
+        return _rust.clear(self)
 
     async def aget(self, key: Any, default: Any = None, version: Any = None, client: Any = None) -> Any:
         self._check_given(client)
