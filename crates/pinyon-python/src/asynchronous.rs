@@ -106,7 +106,7 @@ fn unless_room<'py>(
         cache,
         false,
         |store, driver| {
-            let room = driver.room(store.servers().all().len()).await;
+            let room = driver.room(store.servers().count()).await;
             room.map(|()| true).map_err(|error| error.with_operation(operation))
         },
         |cache: &Bound<'_, StoreCache>, room: bool| python(cache.py(), room)

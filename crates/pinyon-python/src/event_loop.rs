@@ -166,8 +166,7 @@ impl LoopState {
         if let Some(links) = found.and_then(|links| links.downcast().ok()) {
             return links;
         }
-        let current = store.servers().all().iter().map(|_| Mutex::new(None)).collect();
-        let links = Arc::new(LoopLinks { state: slf.clone_ref(py), store: store.clone(), current });
+        let links = Arc::new(LoopLinks { state: slf.clone_ref(py), store: store.clone(), current: boxcar::Vec::new() });
         stores.push((id, links.clone()));
         links
     }
@@ -235,16 +234,19 @@ pub(crate) struct LoopLinks<S: ServerStore> {
     state: Py<LoopState>,
     store: Arc<S>,
     /// By server: the one that takes new requests.
-    current: Vec<Current<S::Protocol>>,
+    current: boxcar::Vec<Current<S::Protocol>>,
 }
 
 impl<S: ServerStore> Links<S::Protocol> for LoopLinks<S> {
     type Shared = LoopLink<S::Protocol>;
 
     fn link(&self, server: usize) -> Result<Option<Arc<Self::Shared>>> {
-        let (Some(current), Some(server)) = (self.current.get(server), self.store.servers().all().get(server)) else {
-            return Ok(None);
-        };
+        let Some(to) = self.store.servers().get(server) else { return Ok(None) };
+        // The store may have got servers since.
+        while self.current.count() <= server {
+            self.current.push(Mutex::new(None));
+        }
+        let Some(current) = self.current.get(server) else { return Ok(None) };
         let mut current = guard(current);
         if let Some(shared) = &*current {
             let mut link = shared.lock();
@@ -253,7 +255,7 @@ impl<S: ServerStore> Links<S::Protocol> for LoopLinks<S> {
                 return Ok(Some(shared.clone()));
             }
         }
-        let made = Python::attach(|py| LoopLink::make(py, &self.state, server, Arc::as_ptr(&self.store) as usize));
+        let made = Python::attach(|py| LoopLink::make(py, &self.state, to, Arc::as_ptr(&self.store) as usize));
         let made = made.map_err(|error| {
             Error::new(ErrorKind::Disconnected, "the event loop takes no connection any more").with_source(error)
         })?;
@@ -265,12 +267,14 @@ impl<S: ServerStore> Links<S::Protocol> for LoopLinks<S> {
 impl<S: ServerStore> LoopLinks<S> {
     /// False if a value that is to be sent has to wait until others have left.
     pub(crate) fn has_room(&self) -> bool {
-        self.current.iter().all(|current| guard(current).as_ref().is_none_or(|link| link.lock().has_room_for_more()))
+        self.current
+            .iter()
+            .all(|(_, current)| guard(current).as_ref().is_none_or(|link| link.lock().has_room_for_more()))
     }
 
     /// Lets the next that waits for room go on, if there is some.
     pub(crate) fn invite(&self) {
-        for link in self.current.iter().filter_map(|current| guard(current).clone()) {
+        for link in self.current.iter().filter_map(|(_, current)| guard(current).clone()) {
             link.lock().invite();
         }
     }

@@ -123,7 +123,7 @@ impl MemcachedStore {
 
     /// The indexes of the keys that each server has.
     fn group<'a>(&self, keys: impl Iterator<Item = &'a str>) -> Result<Vec<Vec<usize>>> {
-        let mut groups = vec![Vec::new(); self.servers.all().len()];
+        let mut groups = vec![Vec::new(); self.servers.count()];
         for (index, key) in keys.enumerate() {
             self.allows_key(key)?;
             if let Some(group) = groups.get_mut(self.placement.server(key)) {
@@ -403,7 +403,7 @@ impl ServerStore for MemcachedStore {
     }
 
     async fn clear_over<D: Driver<MetaProtocol>>(&self, driver: &D) -> Result<()> {
-        let all = self.servers.all().len();
+        let all = self.servers.count();
         let answers = self.ask_many(driver, "clear", vec![vec![0]; all], |_| Command::Clear).await?;
         answers.iter().try_for_each(|(_, answer)| answer.judge(command::acknowledged))?;
         let cleared = answers.len();
@@ -426,7 +426,7 @@ impl ServerStore for MemcachedStore {
 
     async fn check_over<D: Driver<MetaProtocol>>(&self, driver: &D) -> Vec<ServerReport> {
         let mut reports = Vec::new();
-        for (index, server) in self.servers.all().iter().enumerate() {
+        for (index, server) in self.servers.iter().enumerate() {
             let result = self.info(driver, index).await.map_err(|error| error.with_operation("check"));
             reports.push(ServerReport { server: server.label().to_owned(), result });
         }

@@ -39,7 +39,7 @@ pub trait Answered<P: Protocol> {
 }
 
 /// The blocking driver: the calling thread writes, waits and reads.
-pub struct Blocking<'a, P: Protocol>(pub(super) &'a [Pool<P>]);
+pub struct Blocking<'a, P: Protocol>(pub(super) &'a boxcar::Vec<Pool<P>>);
 
 impl<'a, P: Protocol> Blocking<'a, P> {
     fn pool(&self, server: usize) -> Result<&'a Pool<P>> {

@@ -27,7 +27,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 /// The links of all runtimes of this process to the servers of one cache.
-pub struct TokioLinks<P: Protocol>(Arc<[ToServer<P>]>);
+pub struct TokioLinks<P: Protocol>(Arc<boxcar::Vec<ToServer<P>>>);
 
 struct ToServer<P: Protocol> {
     server: Arc<Server<P>>,
@@ -44,15 +44,19 @@ pub struct TokioLink<P: Protocol> {
     driven: AtomicBool,
     wake: Notify,
     this: Weak<Self>,
-    home: Weak<[ToServer<P>]>,
+    home: Weak<boxcar::Vec<ToServer<P>>>,
     index: usize,
 }
 
 impl<P: Protocol> TokioLinks<P> {
+    /// To no server yet.
+    pub(super) fn new() -> Self {
+        Self(Arc::default())
+    }
+
     /// Nothing is connected before the first request.
-    pub(super) fn new(servers: &[Arc<Server<P>>]) -> Self {
-        let to = |server: &Arc<Server<P>>| ToServer { server: server.clone(), links: ArcSwap::default() };
-        Self(servers.iter().map(to).collect())
+    pub(super) fn add(&self, server: Arc<Server<P>>) {
+        self.0.push(ToServer { server, links: ArcSwap::default() });
     }
 
     /// Number of links of this process that take requests.
@@ -61,7 +65,7 @@ impl<P: Protocol> TokioLinks<P> {
         let usable = |to: &ToServer<P>| {
             to.links.load().iter().filter(|link| link.process == process && link.lock().is_usable()).count()
         };
-        self.0.iter().map(usable).sum()
+        self.0.iter().map(|(_, to)| usable(to)).sum()
     }
 }
 
@@ -93,7 +97,7 @@ impl<P: Protocol> Links<P> for TokioLinks<P> {
 impl<P: Protocol> Drop for TokioLinks<P> {
     fn drop(&mut self) {
         let process = std::process::id();
-        for link in self.0.iter().flat_map(|to| to.links.load_full().to_vec()) {
+        for link in self.0.iter().flat_map(|(_, to)| to.links.load_full().to_vec()) {
             if link.process == process {
                 link.lock().abandon(&server::closed::<P>(false));
                 link.wake.notify_one();
@@ -106,7 +110,7 @@ impl<P: Protocol> TokioLink<P> {
     fn new(
         server: Arc<Server<P>>,
         (process, runtime): (u32, Id),
-        home: Weak<[ToServer<P>]>,
+        home: Weak<boxcar::Vec<ToServer<P>>>,
         index: usize,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
@@ -321,7 +325,7 @@ fn runtime_ended() -> Error {
 
 impl<P: Protocol> std::fmt::Debug for TokioLinks<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "TokioLinks({} to {} servers)", self.open(), self.0.len())
+        write!(f, "TokioLinks({} to {} servers)", self.open(), self.0.count())
     }
 }
 
@@ -348,7 +352,9 @@ mod tests {
             timeout: Duration::from_secs(1),
             max_connections: None,
         };
-        TokioLinks::new(&[Arc::new(Server::new(endpoint, MetaProtocol))])
+        let links = TokioLinks::new();
+        links.add(Arc::new(Server::new(endpoint, MetaProtocol)));
+        links
     }
 
     /// As a child of `fork` finds it: with a link that a thread of its parent may have locked for ever.

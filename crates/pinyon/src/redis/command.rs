@@ -56,6 +56,22 @@ impl Command<'_> {
         }
     }
 
+    /// The key that decides who has to answer; none if everybody can, and for many keys.
+    pub(super) fn key(&self) -> Option<&[u8]> {
+        match *self {
+            Self::Get(key)
+            | Self::Set(key, ..)
+            | Self::Add(key, ..)
+            | Self::Touch(key, _)
+            | Self::Delete(key)
+            | Self::Has(key)
+            | Self::Incr(key, ..)
+            | Self::Ttl(key) => Some(key.as_bytes()),
+            Self::Raw(commands) => commands.key(),
+            Self::GetMany(_) | Self::SetMany(..) | Self::DeleteMany(_) | Self::Clear | Self::Info => None,
+        }
+    }
+
     /// True if a replica can answer.
     pub(super) fn is_read(&self) -> bool {
         match self {
@@ -75,10 +91,7 @@ impl Command<'_> {
 
     /// Appends the request; returns the number of replies.
     pub(super) fn encode(&self, unit: TimeoutUnit, out: &mut Vec<u8>) -> usize {
-        let sent = |expiry: Expiry| match unit {
-            TimeoutUnit::Seconds => expiry.to_whole_seconds(),
-            TimeoutUnit::Milliseconds => expiry.to_whole_milliseconds(),
-        };
+        let sent = |expiry: Expiry| sent(unit, expiry);
         match *self {
             Self::Get(key) => write_command(out, &[b"GET", key.as_bytes()]),
             Self::Set(key, value, expiry) => return encode_set(out, key, value, sent(expiry), None),
@@ -109,6 +122,24 @@ impl Command<'_> {
     }
 }
 
+/// Appends what lets a server of a cluster answer the next command although it does not have the slot yet.
+pub(super) fn write_asking(out: &mut Vec<u8>) {
+    write_command(out, &[b"ASKING"]);
+}
+
+/// An expiry as finely as it is sent.
+pub(super) fn sent(unit: TimeoutUnit, expiry: Expiry) -> Expiry {
+    match unit {
+        TimeoutUnit::Seconds => expiry.to_whole_seconds(),
+        TimeoutUnit::Milliseconds => expiry.to_whole_milliseconds(),
+    }
+}
+
+/// Appends a command that has nothing but a key.
+pub(super) fn write_key_command(out: &mut Vec<u8>, command: &[u8], key: &str) {
+    write_command(out, &[command, key.as_bytes()]);
+}
+
 fn encode_set(out: &mut Vec<u8>, key: &str, value: &[u8], expiry: Expiry, condition: Option<&[u8]>) -> usize {
     let key = key.as_bytes();
     match (expiry, condition) {
@@ -120,7 +151,8 @@ fn encode_set(out: &mut Vec<u8>, key: &str, value: &[u8], expiry: Expiry, condit
     1
 }
 
-fn write_set(out: &mut Vec<u8>, key: &[u8], value: &[u8], expiry: Expiry, condition: Option<&[u8]>) {
+/// Appends a SET of something that does not expire at once.
+pub(super) fn write_set(out: &mut Vec<u8>, key: &[u8], value: &[u8], expiry: Expiry, condition: Option<&[u8]>) {
     let mut digits = itoa::Buffer::new();
     let lifetime = lifetime(expiry, &mut digits);
     write_header(out, 3 + condition.map_or(0, |_| 1) + lifetime.map_or(0, |_| 2));
@@ -219,6 +251,14 @@ pub(super) fn check(replies: Replies<'_>) -> Result<()> {
     rejected.map_or(Ok(()), |text| Err(server_error(text)))
 }
 
+/// The first reply that is an error.
+pub(super) fn first_error(replies: Replies<'_>) -> Option<&[u8]> {
+    replies.into_iter().find_map(|reply| match reply {
+        Reply::Error(text) => Some(text),
+        _ => None,
+    })
+}
+
 /// The answer to GET, or to the script.
 pub(super) fn bytes(mut replies: Replies<'_>) -> Result<Option<&[u8]>> {
     match replies.next() {
@@ -270,16 +310,17 @@ pub(super) fn many(mut replies: Replies<'_>, keys: usize) -> Result<()> {
     }
 }
 
-/// The values in an answer to MGET, each with the number of its key, or to GET, with the number 0.
-pub(super) fn items(mut replies: Replies<'_>, mut visit: impl FnMut(usize, &[u8])) {
-    match replies.next() {
-        Some(Reply::Array(elements)) => elements.enumerate().for_each(|(number, element)| {
-            if let Reply::Bytes(bytes) = element {
-                visit(number, bytes);
-            }
-        }),
-        Some(Reply::Bytes(bytes) | Reply::Status(bytes)) => visit(0, bytes),
-        _ => {}
+/// The values in an answer to MGET, or to one GET or several, each with the number of its key.
+pub(super) fn items(replies: Replies<'_>, mut visit: impl FnMut(usize, &[u8])) {
+    let mut value = |(number, reply): (usize, Reply<'_>)| {
+        if let Reply::Bytes(bytes) = reply {
+            visit(number, bytes);
+        }
+    };
+    match replies.clone().next() {
+        Some(Reply::Array(elements)) => elements.enumerate().for_each(&mut value),
+        // What ASKING is answered with belongs to no key.
+        _ => replies.filter(|reply| !matches!(reply, Reply::Status(_))).enumerate().for_each(&mut value),
     }
 }
 

@@ -3,14 +3,24 @@
 //! - `protocol`: RESP2 and RESP3, bytes to replies and back, no I/O.
 //! - `command`: one cache operation as bytes, and its replies as the result.
 //! - [`Commands`]: commands that the caller words.
-//! - [`RedisStore`]: which server, which driver.
+//! - `group`: a primary with its replicas. `ring`, `topology`: which group has a key.
+//! - `sentinel`, `cluster`: who tells the topology; `changing`: when it is asked for again.
+//! - `many`: an operation on the keys of several groups.
+//! - [`RedisStore`]: the operations.
 //!
 //! Formats and rules: Django's `RedisCache` and django-redis.
 
+mod changing;
+mod cluster;
 mod command;
+mod group;
+mod many;
 mod protocol;
 mod raw;
+mod ring;
+mod sentinel;
 mod store;
+mod topology;
 
 pub use protocol::{Replies, Reply, server_error};
 pub use raw::{Commands, Results};

@@ -40,6 +40,44 @@ const CLIENT_CHANGES: [&str; 5] = ["CACHING", "NO-EVICT", "NO-TOUCH", "REPLY", "
 const WAIT: [&str; 10] =
     ["BLMOVE", "BLMPOP", "BLPOP", "BRPOP", "BRPOPLPUSH", "BZMPOP", "BZPOPMAX", "BZPOPMIN", "WAIT", "WAITAOF"];
 
+/// Commands without a key.
+const WITHOUT_KEYS: [&str; 34] = [
+    "ACL",
+    "BGREWRITEAOF",
+    "BGSAVE",
+    "CLIENT",
+    "CLUSTER",
+    "COMMAND",
+    "CONFIG",
+    "DBSIZE",
+    "ECHO",
+    "FAILOVER",
+    "FLUSHALL",
+    "FLUSHDB",
+    "FUNCTION",
+    "INFO",
+    "KEYS",
+    "LASTSAVE",
+    "LATENCY",
+    "LOLWUT",
+    "MODULE",
+    "PING",
+    "PUBLISH",
+    "PUBSUB",
+    "RANDOMKEY",
+    "REPLICAOF",
+    "ROLE",
+    "SAVE",
+    "SCAN",
+    "SCRIPT",
+    "SLAVEOF",
+    "SLOWLOG",
+    "SWAPDB",
+    "TIME",
+    "WAIT",
+    "WAITAOF",
+];
+
 /// One or several commands that go to one server in one round trip.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each says one thing about how they are sent")]
@@ -52,6 +90,8 @@ pub struct Commands {
     is_repeatable: bool,
     is_transaction: bool,
     waits: bool,
+    /// The first key of the first command that has one.
+    key: Option<Box<[u8]>>,
 }
 
 impl Commands {
@@ -65,6 +105,7 @@ impl Commands {
             is_repeatable: false,
             is_transaction: false,
             waits: false,
+            key: None,
         }
     }
 
@@ -113,6 +154,9 @@ impl Commands {
         }
         self.waits |= is(&name, &WAIT)
             || name.starts_with(b"XREAD") && parts.iter().any(|part| part.as_ref().eq_ignore_ascii_case(b"BLOCK"));
+        if self.key.is_none() {
+            self.key = key_place(&name, parts).and_then(|place| Some(parts.get(place)?.as_ref().into()));
+        }
         write_header(&mut self.bytes, parts.len());
         for part in parts {
             write_bulk(&mut self.bytes, part.as_ref());
@@ -133,6 +177,11 @@ impl Commands {
 
     pub(super) fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The key that decides which server gets them.
+    pub(super) fn key(&self) -> Option<&[u8]> {
+        self.key.as_deref()
     }
 
     pub(super) fn is_read(&self) -> bool {
@@ -175,21 +224,46 @@ impl Commands {
     }
 }
 
+/// Where the first key of a command stands among its words; none if it has none.
+fn key_place<P: AsRef<[u8]>>(name: &[u8], parts: &[P]) -> Option<usize> {
+    let is = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
+    let has_keys = |place: usize| parts.get(place).is_some_and(|count| count.as_ref() != b"0");
+    if is(&WITHOUT_KEYS) {
+        None
+    } else if is(&["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"]) {
+        has_keys(2).then_some(3)
+    } else if is(&["LMPOP", "ZMPOP", "SINTERCARD", "ZDIFF", "ZINTER", "ZINTERCARD", "ZUNION"]) {
+        has_keys(1).then_some(2)
+    } else if is(&["BLMPOP", "BZMPOP"]) {
+        has_keys(2).then_some(3)
+    } else if is(&["OBJECT", "MEMORY", "BITOP", "XGROUP", "XINFO", "DEBUG"]) {
+        Some(2)
+    } else if name == b"MIGRATE" {
+        Some(3)
+    } else if is(&["XREAD", "XREADGROUP"]) {
+        parts.iter().position(|part| part.as_ref().eq_ignore_ascii_case(b"STREAMS")).map(|place| place + 1)
+    } else {
+        Some(1)
+    }
+}
+
 /// The replies to [`Commands`], which can be read where they arrived.
 pub struct Results<A> {
     answer: A,
+    /// How many of the replies are none to the commands.
+    skipped: usize,
     is_transaction: bool,
 }
 
 impl<A: Answered<RespProtocol>> Results<A> {
-    pub(super) fn new(answer: A, commands: &Commands) -> Self {
-        Self { answer, is_transaction: commands.is_transaction }
+    pub(super) fn new(answer: A, skipped: usize, commands: &Commands) -> Self {
+        Self { answer, skipped, is_transaction: commands.is_transaction }
     }
 
     /// One a command, in their order; errors of the server are among them.
     pub fn replies(&self) -> Replies<'_> {
         let (parser, bytes) = self.answer.replies();
-        let all = replies(parser, bytes);
+        let all = replies(parser, bytes).without_first(self.skipped);
         match (self.is_transaction, all.clone().last()) {
             (true, Some(Reply::Array(results))) => results,
             _ => all,

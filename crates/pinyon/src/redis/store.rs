@@ -1,41 +1,41 @@
-//! Redis as a store: which server gets an operation.
-//!
-//! The first server takes the writes. With replicas, reads go to one of them after the other, as in Django's `RedisCache`.
-//! A replica that cannot be asked, or that has no data to give yet, is left alone for a while; the next one is asked
-//! instead, and at last the primary. After a replica that did not answer in time the primary is asked at once, so that a
-//! read waits for two timeouts at most.
+//! Redis as a store: what its operations send, and what the replies mean.
 
-use super::command::{self, Command};
-use super::protocol::{Replies, RespProtocol, replies};
+use super::changing::{Changing, Source};
+use super::cluster::Cluster;
+use super::command::{self, Command, write_key_command, write_set};
+use super::group::{Answer, Asking, Group, GroupRules};
+use super::many::Many;
+use super::protocol::{RespProtocol, replies};
 use super::raw::{Commands, Results};
+use super::ring::Ring;
+use super::sentinel::Sentinels;
+use super::topology::{Placement, Topology};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{Answered, Driver, Endpoint, Health, Lease, Rules, Servers, now};
+use crate::net::{Answered, Driver, Endpoint, Lease, Servers, now};
 use crate::server_store::{Found, ServerStore};
-use crate::settings::{RedisSettings, TimeoutUnit};
+use crate::settings::{Address, RedisPlacement, RedisServer, RedisSettings, TimeoutUnit};
 use crate::store::{Integer, Item, Reach, ServerInfo, ServerReport};
 use crate::timeout::{Expiry, Ttl};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A Redis cache: one primary, perhaps with replicas.
+/// A Redis cache: on one primary, perhaps with replicas; on several servers that share the keys; or on those that Sentinel or a
+/// Redis Cluster tells.
 #[derive(Debug)]
 pub struct RedisStore {
-    /// The primary first.
     servers: Servers<RespProtocol>,
-    /// Of the replicas, in their order.
-    health: Vec<Health>,
-    /// Of the primary: the circuit breaker.
-    breaker: Health,
-    /// Why it failed the last time.
-    last_failure: Mutex<Option<Error>>,
+    arrangement: Arrangement,
     unit: TimeoutUnit,
-    next_replica: AtomicUsize,
+    timeout: Duration,
 }
 
-/// How long a server is left alone after its first failure, and a replica at most.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Where the keys are.
+#[derive(Debug)]
+enum Arrangement {
+    Fixed(Topology),
+    Changing(Changing),
+}
 
 /// Every store of this process, by its whole effective configuration: making a cache a second time opens no connection.
 static STORES: LazyLock<Mutex<HashMap<RedisSettings, Arc<RedisStore>>>> = LazyLock::new(Mutex::default);
@@ -43,33 +43,29 @@ static STORES: LazyLock<Mutex<HashMap<RedisSettings, Arc<RedisStore>>>> = LazyLo
 impl RedisStore {
     /// A store of its own. Connects with the first operation.
     pub fn new(settings: &RedisSettings) -> Self {
-        let servers = settings.servers.iter().map(|server| {
-            let endpoint = Endpoint {
-                address: server.address.clone(),
-                tls: server.tls.clone(),
-                label: server.to_string(),
-                connect_timeout: settings.connect_timeout,
-                timeout: settings.timeout,
-                max_connections: settings.max_connections,
-            };
-            (endpoint, RespProtocol::new(server.clone(), settings.protocol, settings.client_name.clone()))
-        });
-        let servers = Servers::new(servers);
-        let replica = Rules {
-            failures: 1,
-            retry_timeout: PAUSES.0,
-            dead_timeout: PAUSES.1,
-            patience: settings.connect_timeout + settings.timeout,
+        let servers = Servers::new([]);
+        let rules = GroupRules::new(settings);
+        let arrangement = match &settings.placement {
+            RedisPlacement::Replicated => {
+                let mut known = settings.servers.iter().map(|server| add(&servers, settings, server));
+                let group = Group::new(known.next().unwrap_or(0), known, rules);
+                Arrangement::Fixed(Topology::new(vec![Arc::new(group)], Placement::One))
+            }
+            RedisPlacement::Ring(names) => {
+                let known = settings.servers.iter().map(|server| add(&servers, settings, server));
+                let groups = known.map(|server| Arc::new(Group::new(server, [], rules))).collect();
+                Arrangement::Fixed(Topology::new(groups, Placement::Ring(Ring::new(names.iter()))))
+            }
+            RedisPlacement::Sentinel(sentinel) => {
+                let sentinels = Sentinels::new(&servers, settings, sentinel);
+                Arrangement::Changing(Changing::new(Source::Sentinel(sentinels), settings.timeout))
+            }
+            RedisPlacement::Cluster(cluster) => {
+                let cluster = Cluster::new(&servers, settings, cluster);
+                Arrangement::Changing(Changing::new(Source::Cluster(cluster), settings.timeout))
+            }
         };
-        let primary = Rules { failures: settings.breaker_failures, dead_timeout: settings.breaker_pause, ..replica };
-        Self {
-            health: servers.all().iter().skip(1).map(|_| Health::new(replica)).collect(),
-            servers,
-            breaker: Health::new(primary),
-            last_failure: Mutex::new(None),
-            unit: settings.timeout_unit,
-            next_replica: AtomicUsize::new(0),
-        }
+        Self { servers, arrangement, unit: settings.timeout_unit, timeout: settings.timeout }
     }
 
     /// The store of these settings that the whole process shares.
@@ -94,7 +90,7 @@ impl RedisStore {
     ) -> Result<Results<D::Answer>> {
         let answer = self.run(driver, &Command::Raw(commands)).await?;
         answer.judge(|replies| commands.results(replies).map(drop))?;
-        Ok(Results::new(answer.replies, commands))
+        Ok(Results::new(answer.replies, answer.skipped, commands))
     }
 
     /// [`RedisStore::command_over`] on the calling thread.
@@ -105,103 +101,143 @@ impl RedisStore {
         now(self.command_over(&self.servers.blocking(), commands))
     }
 
-    async fn run<D: Driver<RespProtocol>>(&self, driver: &D, command: &Command<'_>) -> Result<Answer<'_, D::Answer>> {
-        let outcome =
-            if command.is_read() { self.read(driver, command).await } else { self.ask_primary(driver, command).await };
+    fn asking<'a, D>(&'a self, driver: &'a D) -> Asking<'a, D> {
+        Asking { servers: &self.servers, unit: self.unit, driver }
+    }
+
+    /// One command, to the server that has its key.
+    async fn run<'a, D: Driver<RespProtocol>>(
+        &'a self,
+        driver: &'a D,
+        command: &Command<'_>,
+    ) -> Result<Answer<'a, D::Answer>> {
+        let asking = self.asking(driver);
+        let outcome = match &self.arrangement {
+            Arrangement::Fixed(topology) => match topology.group(command.key()) {
+                Ok(group) => group.run(&asking, command).await,
+                Err(error) => Err(error),
+            },
+            Arrangement::Changing(changing) => changing.run(&asking, command).await,
+        };
         outcome.map_err(|error| error.with_operation(command.name()))
     }
 
-    async fn read<D: Driver<RespProtocol>>(&self, driver: &D, command: &Command<'_>) -> Result<Answer<'_, D::Answer>> {
-        let replicas = self.health.len();
-        let turn = if replicas > 1 { self.next_replica.fetch_add(1, Ordering::Relaxed) } else { 0 };
-        for attempt in 0..replicas {
-            let replica = turn.wrapping_add(attempt) % replicas;
-            let Some(health) = self.health.get(replica).filter(|health| health.may_ask()) else { continue };
-            let start = Instant::now();
-            let failure = match self.ask(driver, 1 + replica, command).await {
-                Ok(answer) => match answer.judge(command::is_ready) {
-                    Ok(()) => {
-                        health.succeeded();
-                        return Ok(answer);
-                    }
-                    Err(error) => error,
-                },
-                Err(error) if error.is_connection() => error,
-                Err(error) => return Err(error),
-            };
-            if health.failed(start.elapsed()) {
-                tracing::warn!(error = %failure, "a Redis replica failed; another server is read from");
-            }
-            if failure.is_timeout() {
-                break;
-            }
+    /// Whether keys have to be told apart by the server that has them.
+    fn is_divided(&self) -> bool {
+        match &self.arrangement {
+            Arrangement::Fixed(topology) => topology.only().is_none(),
+            Arrangement::Changing(changing) => matches!(changing.source(), Source::Cluster(_)),
         }
-        self.ask_primary(driver, command).await
     }
 
-    /// Asks the primary, unless it has failed so often that it is left alone for a while.
-    async fn ask_primary<D: Driver<RespProtocol>>(
-        &self,
-        driver: &D,
+    /// An operation on many keys of which each has its own command; see [`Many`].
+    async fn many<'a, 'k, D: Driver<RespProtocol>>(
+        &'a self,
+        driver: &'a D,
+        (operation, is_read): (&'static str, bool),
+        count: usize,
+        key: impl Fn(usize) -> &'k str,
+        write: impl Fn(usize, &mut Vec<u8>),
+    ) -> Result<Vec<(Vec<usize>, Answer<'a, D::Answer>)>> {
+        let (fixed, changing) = match &self.arrangement {
+            Arrangement::Fixed(topology) => (Some(topology), None),
+            Arrangement::Changing(changing) => (None, Some(changing)),
+        };
+        let many = Many { operation, is_read, count, key, write, changing, timeout: self.timeout };
+        many.run(&self.asking(driver), fixed).await
+    }
+
+    /// One command to every primary.
+    async fn everywhere<'a, D: Driver<RespProtocol>>(
+        &'a self,
+        driver: &'a D,
         command: &Command<'_>,
-    ) -> Result<Answer<'_, D::Answer>> {
-        if !self.breaker.may_ask() {
-            return Err(self.left_alone());
-        }
-        let start = Instant::now();
-        let outcome = self.ask(driver, 0, command).await;
-        match &outcome {
-            Err(error) if error.is_connection() => {
-                self.breaker.failed(start.elapsed());
-                *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+    ) -> Result<Vec<Answer<'a, D::Answer>>> {
+        let asking = self.asking(driver);
+        let told;
+        let topology = match &self.arrangement {
+            Arrangement::Fixed(topology) => topology,
+            Arrangement::Changing(changing) => {
+                told = changing.topology(&asking).await?;
+                &*told
             }
-            // An error that the server itself tells is an answer.
-            _ => self.breaker.succeeded(),
-        }
-        outcome
-    }
-
-    fn left_alone(&self) -> Error {
-        let (failures, pause) = (self.breaker.failures(), self.breaker.pause_left().as_millis());
-        let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        let why = last.as_ref().map_or_else(String::new, |last| format!("; the last time: {}", last.message()));
-        let message = format!(
-            "Redis was not asked: it has failed {failures} times in a row, and is tried again in {pause} ms{why}"
-        );
-        let error = Error::new(ErrorKind::Unreachable, message).with_server(self.servers.label(0));
-        match last.as_ref().and_then(Error::hint) {
-            Some(hint) => error.with_hint(hint),
-            None => error,
-        }
-    }
-
-    /// How often the primary has failed in a row, and for how long it is left alone because of that; the second is zero
-    /// while it may be asked.
-    pub fn breaker(&self) -> (u32, Duration) {
-        let open = self.breaker.failures() > 0 && self.breaker.is_open();
-        (self.breaker.failures(), if open { self.breaker.pause_left() } else { Duration::ZERO })
-    }
-
-    async fn ask<D: Driver<RespProtocol>>(
-        &self,
-        driver: &D,
-        server: usize,
-        command: &Command<'_>,
-    ) -> Result<Answer<'_, D::Answer>> {
+        };
+        let writers = topology.groups().iter().map(|group| group.writer(&self.servers));
+        let writers = writers.collect::<Result<Vec<usize>>>()?;
         let unit = self.unit;
-        let replies = driver
-            .exchange(server, command.is_repeatable(), move |out: &mut Vec<u8>| command.encode(unit, out))
-            .await?;
-        Ok(Answer { replies, server: self.servers.label(server), operation: command.name() })
+        let encode = |out: &mut Vec<u8>| command.encode(unit, out);
+        let start = Instant::now();
+        let outcomes = driver
+            .exchange_many(writers.iter().map(|server| (*server, encode)).collect(), command.is_repeatable())
+            .await;
+        let mut answers = Vec::with_capacity(outcomes.len());
+        let mut failure = None;
+        for (group, outcome) in topology.groups().iter().zip(outcomes) {
+            group.note(group.primary(), outcome.as_ref().err(), start.elapsed());
+            match outcome {
+                Ok(replies) => answers.push(asking.answer(group.primary(), command.name(), replies, 0)),
+                Err(error) => failure = failure.or(Some(error.with_operation(command.name()))),
+            }
+        }
+        failure.map_or(Ok(answers), Err)
+    }
+
+    /// How often a primary has failed in a row, and for how long it is left alone because of that; the second is zero
+    /// while it may be asked. Of several primaries, the one that is worst off.
+    pub fn breaker(&self) -> (u32, Duration) {
+        let mut worst = (0, Duration::ZERO);
+        self.groups(|group| {
+            let (failures, pause) = group.breaker();
+            if (pause, failures) > (worst.1, worst.0) {
+                worst = (failures, pause);
+            }
+        });
+        worst
+    }
+
+    /// Every group that is known.
+    fn groups(&self, mut visit: impl FnMut(&Group)) {
+        let known;
+        let groups = match &self.arrangement {
+            Arrangement::Fixed(topology) => topology.groups(),
+            Arrangement::Changing(changing) => {
+                known = changing.known();
+                known.as_deref().map(Topology::groups).unwrap_or_default()
+            }
+        };
+        groups.iter().for_each(|group| visit(group));
+    }
+
+    /// The servers that a check asks: all that are in use, and those that tell which these are.
+    async fn watched<D: Driver<RespProtocol>>(&self, driver: &D) -> Vec<usize> {
+        match &self.arrangement {
+            Arrangement::Fixed(_) => (0..self.servers.count()).collect(),
+            Arrangement::Changing(changing) => {
+                // What is wrong with it shows when its servers are asked.
+                let told = changing.topology(&self.asking(driver)).await.ok();
+                let of_groups = told.iter().flat_map(|topology| topology.groups()).flat_map(|group| group.servers());
+                let mut watched: Vec<usize> = of_groups.collect();
+                watched.extend(changing.source().tellers());
+                let mut seen = Vec::new();
+                watched.retain(|server| {
+                    !seen.contains(server) && {
+                        seen.push(*server);
+                        true
+                    }
+                });
+                watched
+            }
+        }
     }
 
     async fn info<D: Driver<RespProtocol>>(&self, driver: &D, server: usize) -> Result<ServerInfo> {
         let key = "pinyon:check";
-        self.ask(driver, server, &Command::Has(key)).await?.judge(command::integer)?;
+        let asking = self.asking(driver);
+        asking.ask(server, &Command::Has(key)).await?.judge(command::integer)?;
         let start = Instant::now();
-        self.ask(driver, server, &Command::Has(key)).await?.judge(command::integer)?;
+        asking.ask(server, &Command::Has(key)).await?.judge(command::integer)?;
         let round_trip = start.elapsed();
-        let answer = self.ask(driver, server, &Command::Info).await?;
+        let answer = asking.ask(server, &Command::Info).await?;
         answer.judge(|replies| {
             let info = command::bytes(replies.clone().without_first(1))?.unwrap_or_default();
             let number = |name| command::info_field(info, name).and_then(|text| text.parse::<u64>().ok());
@@ -218,22 +254,33 @@ impl RedisStore {
     }
 }
 
-/// The replies to one operation, with what an error about them has to say.
-struct Answer<'a, A> {
-    replies: A,
-    server: &'a str,
-    operation: &'static str,
+/// Adds a server of a cache to those that are known; returns its index.
+pub(super) fn add(servers: &Servers<RespProtocol>, settings: &RedisSettings, server: &RedisServer) -> usize {
+    let (endpoint, protocol) = reached(settings, server);
+    servers.add(endpoint, protocol)
 }
 
-impl<A: Answered<RespProtocol>> Answer<'_, A> {
-    fn judge<R>(&self, judge: impl FnOnce(Replies<'_>) -> Result<R>) -> Result<R> {
-        judge(self.replies()).map_err(|error| error.with_server(self.server).with_operation(self.operation))
-    }
+/// The index of the server at an address that other servers tell; it is reached as the first one in `settings` is.
+pub(super) fn told(servers: &Servers<RespProtocol>, settings: &RedisSettings, address: &Address) -> usize {
+    servers.find_or_add(
+        |endpoint| endpoint.address == *address,
+        || {
+            let model = settings.servers.first().cloned().unwrap_or_else(|| RedisServer::new(address.clone()));
+            reached(settings, &RedisServer { address: address.clone(), ..model })
+        },
+    )
+}
 
-    fn replies(&self) -> Replies<'_> {
-        let (parser, bytes) = self.replies.replies();
-        replies(parser, bytes)
-    }
+fn reached(settings: &RedisSettings, server: &RedisServer) -> (Endpoint, RespProtocol) {
+    let endpoint = Endpoint {
+        address: server.address.clone(),
+        tls: server.tls.clone(),
+        label: server.to_string(),
+        connect_timeout: settings.connect_timeout,
+        timeout: settings.timeout,
+        max_connections: settings.max_connections,
+    };
+    (endpoint, RespProtocol::new(server.clone(), settings.protocol, settings.client_name.clone()))
 }
 
 impl ServerStore for RedisStore {
@@ -267,6 +314,11 @@ impl ServerStore for RedisStore {
     ) -> Result<Found<Self, D::Answer>> {
         if keys.is_empty() {
             return Ok(Found::one(None));
+        }
+        if self.is_divided() {
+            let write = |index: usize, out: &mut Vec<u8>| write_key_command(out, b"GET", at(keys, index));
+            let answers = self.many(driver, ("get_many", true), keys.len(), |index| at(keys, index), write).await?;
+            return Ok(Found::several(answers.into_iter().map(|(keys, answer)| (keys, answer.replies))));
         }
         let answer = self.run(driver, &Command::GetMany(keys)).await?;
         answer.judge(|replies| command::many(replies, keys.len()))?;
@@ -338,7 +390,18 @@ impl ServerStore for RedisStore {
         items: &[(&str, Item<'_>)],
         expiry: Expiry,
     ) -> Result<Vec<usize>> {
-        if !items.is_empty() {
+        if self.is_divided() {
+            let item = |index: usize| items.get(index).map_or(("", &[][..]), |(key, item)| (*key, item.bytes));
+            let sent = command::sent(self.unit, expiry);
+            let write = |index: usize, out: &mut Vec<u8>| {
+                let (key, bytes) = item(index);
+                match sent {
+                    Expiry::Now => write_key_command(out, b"DEL", key),
+                    _ => write_set(out, key.as_bytes(), bytes, sent, None),
+                }
+            };
+            self.many(driver, ("set_many", false), items.len(), |index| item(index).0, write).await?;
+        } else if !items.is_empty() {
             let items: Vec<(&str, &[u8])> = items.iter().map(|(key, item)| (*key, item.bytes)).collect();
             self.run(driver, &Command::SetMany(&items, expiry)).await?.judge(command::check)?;
         }
@@ -346,14 +409,20 @@ impl ServerStore for RedisStore {
     }
 
     async fn delete_many_over<D: Driver<RespProtocol>>(&self, driver: &D, keys: &[&str]) -> Result<()> {
-        if !keys.is_empty() {
+        if self.is_divided() {
+            let write = |index: usize, out: &mut Vec<u8>| write_key_command(out, b"DEL", at(keys, index));
+            self.many(driver, ("delete_many", false), keys.len(), |index| at(keys, index), write).await?;
+        } else if !keys.is_empty() {
             self.run(driver, &Command::DeleteMany(keys)).await?.judge(command::check)?;
         }
         Ok(())
     }
 
     async fn clear_over<D: Driver<RespProtocol>>(&self, driver: &D) -> Result<()> {
-        self.run(driver, &Command::Clear).await?.judge(command::check)
+        for answer in self.everywhere(driver, &Command::Clear).await? {
+            answer.judge(command::check)?;
+        }
+        Ok(())
     }
 
     async fn ttl_over<D: Driver<RespProtocol>>(&self, driver: &D, key: &str) -> Result<Ttl> {
@@ -362,13 +431,13 @@ impl ServerStore for RedisStore {
 
     async fn check_over<D: Driver<RespProtocol>>(&self, driver: &D) -> Vec<ServerReport> {
         let mut reports = Vec::new();
-        for (index, server) in self.servers.all().iter().enumerate() {
+        for server in self.watched(driver).await {
             // Whatever the circuit breaker says: a check is there to find out.
-            let result = self.info(driver, index).await.map_err(|error| error.with_operation("check"));
-            if index == 0 && result.is_ok() {
-                self.breaker.succeeded();
+            let result = self.info(driver, server).await.map_err(|error| error.with_operation("check"));
+            if result.is_ok() {
+                self.groups(|group| group.note(server, None, Duration::ZERO));
             }
-            reports.push(ServerReport { server: server.label().to_owned(), result });
+            reports.push(ServerReport { server: self.servers.label(server).to_owned(), result });
         }
         reports
     }
@@ -376,4 +445,8 @@ impl ServerStore for RedisStore {
     fn reached(self: Arc<Self>) -> Reach {
         Reach::Redis(self)
     }
+}
+
+fn at<'k>(keys: &[&'k str], index: usize) -> &'k str {
+    keys.get(index).copied().unwrap_or("")
 }

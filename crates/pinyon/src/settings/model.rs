@@ -221,6 +221,8 @@ impl fmt::Debug for DatabaseSettings {
 pub struct RedisSettings {
     /// LOCATION, primary first; at least one.
     pub servers: Vec<RedisServer>,
+    /// Which of them has a key.
+    pub placement: RedisPlacement,
     /// OPTIONS `socket_connect_timeout`, `SOCKET_CONNECT_TIMEOUT`; default 1 s.
     pub connect_timeout: Duration,
     /// OPTIONS `socket_timeout`, `SOCKET_TIMEOUT`: the longest that one operation may take; default 2 s.
@@ -256,6 +258,61 @@ pub struct RedisSettings {
     pub pickle_protocol: Option<u8>,
     /// OPTIONS ON_BAD_VALUE.
     pub on_bad_value: OnBadValue,
+}
+
+/// Which server of a Redis cache has a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RedisPlacement {
+    /// Each: the first is the primary, the others are its replicas.
+    #[default]
+    Replicated,
+    /// OPTIONS CLIENT_CLASS `…ShardClient` (django-redis): one of them, by a ring of their names.
+    Ring(RingNames),
+    /// OPTIONS SENTINELS: the servers of LOCATION are Sentinels.
+    Sentinel(SentinelSettings),
+    /// OPTIONS CLUSTER: one of a Redis Cluster, of which LOCATION names some.
+    Cluster(ClusterSettings),
+}
+
+/// The servers of LOCATION as they are written there: django-redis places keys by that text.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RingNames(Vec<String>);
+
+impl RingNames {
+    /// In the order of the servers.
+    pub fn new(names: Vec<String>) -> Self {
+        Self(names)
+    }
+
+    /// Each of them. They may contain passwords.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+// Without the passwords that URLs may have.
+impl fmt::Debug for RingNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RingNames({})", self.0.len())
+    }
+}
+
+/// What Sentinel needs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SentinelSettings {
+    /// The name of the primary, the host in LOCATION.
+    pub service: String,
+    /// OPTIONS SENTINELS, each with its own login and TLS from OPTIONS SENTINEL_KWARGS.
+    pub sentinels: Vec<RedisServer>,
+    /// Whether reads go to replicas. Default true with CLIENT_CLASS `…SentinelClient`, else false.
+    pub read_from_replicas: bool,
+}
+
+/// What Redis Cluster needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ClusterSettings {
+    /// OPTIONS READ_FROM_REPLICAS; default false.
+    pub read_from_replicas: bool,
 }
 
 /// How finely a timeout is sent to Redis.
@@ -399,6 +456,7 @@ impl Default for RedisSettings {
     fn default() -> Self {
         Self {
             servers: Vec::new(),
+            placement: RedisPlacement::default(),
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             timeout: DEFAULT_OPERATION_TIMEOUT,
             protocol: 2,
