@@ -256,6 +256,8 @@ pub struct RedisSettings {
     pub pickle_protocol: Option<u8>,
     /// OPTIONS ON_BAD_VALUE.
     pub on_bad_value: OnBadValue,
+    /// OPTIONS `CLIENT_CLASS` is django-redis's HerdClient: values are wrapped in a Python object. Default false.
+    pub herd: bool,
 }
 
 /// How finely a timeout is sent to Redis.
@@ -413,6 +415,7 @@ impl Default for RedisSettings {
             integers_as_digits: true,
             pickle_protocol: None,
             on_bad_value: OnBadValue::default(),
+            herd: false,
         }
     }
 }
