@@ -176,11 +176,11 @@ ASK_NOTHING = {"make_key", "make_and_validate_key", "validate_key", "get_backend
 # A sum that nobody knows is None.
 SUMS = {"incr", "decr", "hincrby", "zincrby", "incr_version", "decr_version"}
 ARGUMENTS = {
-    **{name: "k" for name in ("key", "destination", "dest", "source", "pattern", "search")},
+    **dict.fromkeys(("key", "destination", "dest", "source", "pattern", "search"), "k"),
     **{name: ["k"] for name in ("keys", "fields")},
     **{"data": {"k": 1}, "mapping": {"m": 1}, "where": "before"},
-    **{name: 1 for name in ("value", "values", "member", "members", "field", "pivot", "amount", "timeout", "default")},
-    **{name: 1 for name in ("when", "start", "end", "index", "count", "min", "max")},
+    **dict.fromkeys(("value", "values", "member", "members", "field", "pivot", "amount", "timeout", "default"), 1),
+    **dict.fromkeys(("when", "start", "end", "index", "count", "min", "max"), 1),
 }
 
 
@@ -201,10 +201,14 @@ def arguments_of(method):
 
 
 @pytest.mark.pinyon_only
-def test_no_method_raises_if_errors_are_ignored_and_its_result_is_as_on_an_empty_server(params, configure, face):
+@pytest.mark.parametrize("client", ["DefaultClient", "HerdClient"])
+def test_no_method_raises_if_errors_are_ignored_and_its_result_is_as_on_an_empty_server(
+    client, params, configure, face
+):
     with RedisServer() as server:
         location = server.url
-    entry = params("redis", OPTIONS={"IGNORE_EXCEPTIONS": True})
+    options = {"IGNORE_EXCEPTIONS": True, "CLIENT_CLASS": f"django_redis.client.{client}"}
+    entry = params("redis", OPTIONS=options)
     caches = configure({"default": entry, "dead": {**entry, "LOCATION": location}})
     alive, dead = caches["default"], caches["dead"]
     names = [name for name in dir(alive) if not name.startswith("_") and callable(getattr(alive, name))]
