@@ -23,6 +23,9 @@ class Configuration:
     @property
     def redis_addresses(self) -> list[tuple[str, int, bool]]:
         """Host, port, and whether TLS is spoken, of every Redis server that is reached through the network."""
+    @property
+    def breaker(self) -> tuple[int, float] | None:
+        """BREAKER_FAILURES and BREAKER_PAUSE, in seconds, of a Redis cache; None of others."""
     serializer: Any
     """The object with ``dumps`` and ``loads`` that stands in for pickle; None for pickle itself."""
     def __new__(cls, alias: str, backend: str, location: Any, params: dict[str, Any]) -> Configuration: ...

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from backends import INCUMBENT, PINYON
+from backends import INCUMBENT, OTHERS, PINYON
 from django.test import override_settings
 from pinyon.django import checks
 from servers import RedisServer
@@ -74,6 +74,41 @@ def test_w004_an_option_that_does_nothing(configure):
     configure({"default": redis("redis://h", OPTIONS={"CLOSE_CONNECTION": True})})
     (warning,) = checks.check_settings()
     assert (warning.id, "CLOSE_CONNECTION" in warning.msg, bool(warning.hint)) == ("pinyon.W004", True, True)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("PARSER_CLASS", "redis.connection.DefaultParser"),
+        ("CONNECTION_POOL_CLASS", "redis.BlockingConnectionPool"),
+        ("CONNECTION_FACTORY", "django_redis.pool.SentinelConnectionFactory"),
+        ("REDIS_CLIENT_CLASS", "redis.client.StrictRedis"),
+        ("REDIS_CLIENT_KWARGS", {"retry": None}),
+    ],
+)
+def test_w004_classes_of_the_replaced_client(configure, option, value):
+    configure({"default": redis("redis://h", OPTIONS={option: value})})
+    (warning,) = checks.check_settings()
+    assert (warning.id, f"'{option}' has no effect: " in warning.msg) == ("pinyon.W004", True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("DJANGO_REDIS_CLOSE_CONNECTION", True), ("DJANGO_REDIS_CONNECTION_FACTORY", "shop.redis.Factory")],
+)
+def test_w004_settings_of_django_redis_that_do_nothing(configure, setting, value):
+    def found(configured, value):
+        configure(configured)
+        with override_settings(**{setting: value}):
+            return checks.check_settings()
+
+    ours = {"default": redis("redis://h")}
+    (warning,) = found(ours, value)
+    assert (warning.id, warning.msg.startswith(f"{setting} has no effect: ")) == ("pinyon.W004", True)
+    assert found(ours, None) == []
+    # Where django-redis still runs, it reads them; where there is no Redis, nobody asks.
+    assert found({**ours, "old": {"BACKEND": OTHERS["django_redis"], "LOCATION": "redis://h"}}, value) == []
+    assert found({"default": MEMORY}, value) == []
 
 
 @pytest.mark.parametrize("backend", [PINYON["memory"], INCUMBENT["memory"]])

@@ -65,6 +65,46 @@ def test_check_as_json_has_the_keys_of_the_programs(site):
     assert isinstance(aliases["redis"]["servers"][0]["entries"], int)
 
 
+def test_the_circuit_breaker_is_shown_with_its_settings(configure):
+    def entry(**options):
+        location = f"redis://127.0.0.1:{free_port()}"
+        return {"BACKEND": PINYON["redis"], "LOCATION": location, "OPTIONS": {"IGNORE_EXCEPTIONS": True, **options}}
+
+    caches = configure(
+        {
+            "default": {"BACKEND": PINYON["memory"]},
+            "calm": entry(),
+            "open": entry(BREAKER_FAILURES=1, BREAKER_PAUSE=60, socket_connect_timeout=2),
+            "off": entry(BREAKER_FAILURES=0),
+        }
+    )
+    caches["open"].get("key")
+    for command in ("check", "stats"):
+        # However short the pause is, its failures are still there.
+        written = run(command)[0]
+        assert "'calm': closed, 0 failed in a row; opens after 3 (BREAKER_FAILURES) for at most 30 s" in written
+        assert re.search(r"'open': (open for \d+ ms more|closed), 1 failed in a row; opens after 1 .* 60 s", written)
+        assert "'off': off (BREAKER_FAILURES = 0)" in written
+        assert "breaker of 'default'" not in written
+        found = {cache["alias"]: cache["breaker"] for cache in json.loads(run(command, "--json")[0])["caches"]}
+        assert found["default"] is None
+        assert found["calm"] == {
+            "state": "closed",
+            "failures": 0,
+            "pause_left_ms": 0,
+            "opens_after": 3,
+            "longest_pause_s": 30.0,
+        }
+        assert (found["open"]["failures"], found["off"]["state"]) == (1, "off")
+
+
+def test_an_open_breaker_says_how_long():
+    breaker = {"state": "open", "failures": 3, "pause_left_ms": 40, "opens_after": 3, "longest_pause_s": 0.5}
+    assert module.breaker_in_words(breaker) == (
+        "open for 40 ms more, 3 failed in a row; opens after 3 (BREAKER_FAILURES) for at most 0.5 s (BREAKER_PAUSE)"
+    )
+
+
 def test_check_leaves_nothing_in_a_cache_that_it_probes(site, tmp_path):
     run("check")
     assert list(tmp_path.rglob("*.djcache")) == []

@@ -1,11 +1,12 @@
 """The raw client, the argument `client`, and connection errors that the settings ignore."""
 
 import asyncio
+import inspect
 import logging
 
 import pytest
 from django.test import override_settings
-from pinyon.django import get_redis_connection
+from pinyon.django import RedisCache, get_redis_connection
 from pinyon.exceptions import CacheConnectionError, CacheServerError
 from redis_faces import face, show
 from servers import RedisServer
@@ -140,7 +141,7 @@ IGNORED = [
     ('cache.sadd("s", 1), cache.smembers("s"), cache.spop("s"), cache.sismember("s", 1)', (0, set(), None, False)),
     ('list(cache.sscan_iter("s")), cache.sinter("s", "t"), cache.smismember("s", 1)', ([], set(), [])),
     ('cache.hset("h", "f", 1), cache.hget("h", "f"), cache.hgetall("h"), cache.hmget("h", ["f"])', (0, None, {}, [])),
-    ('cache.zadd("z", {1: 1}), cache.zrange("z", 0, -1), cache.zscore("z", 1), cache.zcard("z")', (None, [], None, 0)),
+    ('cache.zadd("z", {1: 1}), cache.zrange("z", 0, -1), cache.zscore("z", 1), cache.zcard("z")', (0, [], None, 0)),
     ('cache.rpush("l", 1), cache.lpop("l"), cache.lrange("l", 0, -1), cache.lset("l", 0, 1)', (0, None, [], False)),
 ]
 
@@ -156,8 +157,9 @@ def test_ignored_errors_have_results_of_the_same_kind_and_can_be_logged(where, p
         DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS=True,
         DJANGO_REDIS_LOGGER="shop.cache",
     )
+    caches = configure({"default": params("redis", LOCATION=location, OPTIONS=options)})
     with logged, caplog.at_level(logging.ERROR, "shop.cache"):
-        cache = configure({"default": params("redis", LOCATION=location, OPTIONS=options)})["default"]
+        cache = caches["default"]
         for line, expected in IGNORED:
             found = eval(line, {"cache": face(cache), "list": list})
             assert f"{line} = {show(found)}" == f"{line} = {show(expected)}"
@@ -169,13 +171,77 @@ def test_ignored_errors_have_results_of_the_same_kind_and_can_be_logged(where, p
     assert "'default'" in caplog.text
 
 
+# What nothing is asked for, and the lock, which nobody holds who could not ask.
+ASK_NOTHING = {"make_key", "make_and_validate_key", "validate_key", "get_backend_timeout", "key_func", "lock", "stats"}
+# A sum that nobody knows is None.
+SUMS = {"incr", "decr", "hincrby", "zincrby", "incr_version", "decr_version"}
+ARGUMENTS = {
+    **dict.fromkeys(("key", "destination", "dest", "source", "pattern", "search"), "k"),
+    **{name: ["k"] for name in ("keys", "fields")},
+    **{"data": {"k": 1}, "mapping": {"m": 1}, "where": "before"},
+    **dict.fromkeys(("value", "values", "member", "members", "field", "pivot", "amount", "timeout", "default"), 1),
+    **dict.fromkeys(("when", "start", "end", "index", "count", "min", "max"), 1),
+}
+
+
+def arguments_of(method):
+    """What a method must be given, in two ways if it may be given a count."""
+    parameters = inspect.signature(method).parameters.values()
+    given = [
+        parameter
+        for parameter in parameters
+        if parameter.kind is parameter.VAR_POSITIONAL
+        or (parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    values = [ARGUMENTS[parameter.name] for parameter in given]
+    # Needed all the same.
+    yield values, {"mapping": {"f": 1}} if method.__name__ == "hset" else {}
+    if any(parameter.name == "count" and parameter.default is None for parameter in parameters):
+        yield values, {"count": 1}
+
+
+@pytest.mark.pinyon_only
+@pytest.mark.parametrize("client", ["DefaultClient", "HerdClient"])
+def test_no_method_raises_if_errors_are_ignored_and_its_result_is_as_on_an_empty_server(
+    client, params, configure, face
+):
+    with RedisServer() as server:
+        location = server.url
+    options = {"IGNORE_EXCEPTIONS": True, "CLIENT_CLASS": f"django_redis.client.{client}"}
+    entry = params("redis", OPTIONS=options)
+    caches = configure({"default": entry, "dead": {**entry, "LOCATION": location}})
+    alive, dead = caches["default"], caches["dead"]
+    names = [name for name in dir(alive) if not name.startswith("_") and callable(getattr(alive, name))]
+    names = [name for name in names if name not in ASK_NOTHING and f"a{name}" in names]
+    assert len(names) > 70
+    for name in names:
+        for args, kwargs in arguments_of(getattr(alive, name)):
+            ignored = materialised(getattr(face(dead), name)(*args, **kwargs))
+            get_redis_connection().execute("FLUSHALL")
+            try:
+                expected = materialised(getattr(face(alive), name)(*args, **kwargs))
+            except (ValueError, CacheServerError):  # there is no such entry
+                assert name in {*SUMS, "lset"}, name
+                expected = False
+            kind = type(None) if name in SUMS else type(expected)
+            assert type(ignored) is kind, (name, args, kwargs, ignored, expected)
+
+
+@pytest.mark.pinyon_only
+def test_every_method_that_asks_the_server_has_an_async_twin():
+    public = {name for name in dir(RedisCache) if not name.startswith("_") and callable(getattr(RedisCache, name))}
+    alone = {name for name in public if f"a{name}" not in public and name[1:] not in public}
+    assert alone == ASK_NOTHING - {"key_func", "lock"}
+
+
+def materialised(result):
+    return [*result] if inspect.isgenerator(result) else result
+
+
 @pytest.mark.pinyon_only
 def test_an_option_of_the_cache_wins_over_the_setting_for_all(params, configure):
     with RedisServer() as server:
         location = server.url
-    with override_settings(DJANGO_REDIS_IGNORE_EXCEPTIONS=True):
-        cache = configure({"default": params("redis", LOCATION=location, OPTIONS={"IGNORE_EXCEPTIONS": False})})[
-            "default"
-        ]
-        with pytest.raises(CacheConnectionError):
-            cache.smembers("s")
+    caches = configure({"default": params("redis", LOCATION=location, OPTIONS={"IGNORE_EXCEPTIONS": False})})
+    with override_settings(DJANGO_REDIS_IGNORE_EXCEPTIONS=True), pytest.raises(CacheConnectionError):
+        caches["default"].smembers("s")

@@ -98,6 +98,43 @@ def test_a_password_in_a_wrong_location_stays_secret(configure):
     assert "s3cret" not in message
 
 
+def test_accelerate_takes_over_a_site_of_django_redis_with_every_option_that_it_may_have(redis_server, configure):
+    from pinyon.django import RedisCache, accelerate, checks
+
+    options = {
+        "CLIENT_CLASS": "django_redis.client.HerdClient",
+        "PARSER_CLASS": "redis.connection._HiredisParser",
+        "CONNECTION_POOL_CLASS": "redis.BlockingConnectionPool",
+        "CONNECTION_POOL_KWARGS": {"max_connections": 50, "timeout": 20},
+        "CONNECTION_FACTORY": "django_redis.pool.ConnectionFactory",
+        "REDIS_CLIENT_CLASS": "redis.client.StrictRedis",
+        "REDIS_CLIENT_KWARGS": {"health_check_interval": 30},
+        "SOCKET_TIMEOUT": 5,
+        "IGNORE_EXCEPTIONS": True,
+        "CLOSE_CONNECTION": True,
+        "COMPRESSOR": "django_redis.compressors.zlib.ZlibCompressor",
+    }
+    entry = {"BACKEND": OTHERS["django_redis"], "LOCATION": redis_server.url, "OPTIONS": options}
+    entry["REVERSE_KEY_FUNCTION"] = "test_django_redis_methods.reversed_key"
+    caches = configure(accelerate({"default": entry}))
+    assert isinstance(caches["default"], RedisCache)
+    caches["default"].set("key", "value", 10)
+    assert caches["default"].get("key") == "value"
+    warnings = checks.check_settings()
+    assert {warning.id for warning in warnings} == {"pinyon.W004"}
+    idle = (
+        "PARSER_CLASS",
+        "POOL_CLASS",
+        "' 'timeout'",
+        "FACTORY",
+        "CLIENT_CLASS'",
+        "CLIENT_KWARGS",
+        "CLOSE_CONNECTION",
+    )
+    assert len(warnings) == len(idle)
+    assert all(any(name in warning.msg for warning in warnings) for name in idle)
+
+
 def test_accelerate_follows_the_four_steps_of_a_site(redis_server, memcached_server, configure):
     from pinyon.django import LocMemCache, MemcachedCache, RedisCache, accelerate
 

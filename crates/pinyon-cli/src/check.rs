@@ -1,10 +1,13 @@
 //! Asks every server of every alias how it is, all at the same time.
 
 use crate::source::python_key_function;
+use pinyon::redis::RedisStore;
 use pinyon::settings::{BackendSettings, CacheSettings, Format};
 use pinyon::store::ServerInfo;
 use pinyon::{Caches, Error, Settings};
+use std::mem;
 use std::thread;
+use std::time::Duration;
 
 /// What came out.
 pub(crate) struct Report {
@@ -22,6 +25,39 @@ pub(crate) struct Row {
     /// Without credentials.
     pub(crate) server: String,
     pub(crate) result: Result<ServerInfo, Error>,
+    /// Of a Redis cache.
+    pub(crate) breaker: Option<Breaker>,
+}
+
+/// The circuit breaker of a cache, as this program finds it: each process has its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Breaker {
+    /// In a row.
+    pub(crate) failures: u32,
+    /// Zero while it is closed.
+    pub(crate) pause_left: Duration,
+    /// BREAKER_FAILURES; 0: never.
+    pub(crate) opens_after: u32,
+    /// BREAKER_PAUSE.
+    pub(crate) longest_pause: Duration,
+}
+
+impl Breaker {
+    fn of(settings: &BackendSettings) -> Option<Self> {
+        let BackendSettings::Redis(redis) = settings else { return None };
+        let (failures, pause_left) = RedisStore::shared(redis).breaker();
+        let (opens_after, longest_pause) = (redis.breaker_failures, redis.breaker_pause);
+        Some(Self { failures, pause_left, opens_after, longest_pause })
+    }
+
+    /// `closed`: the server is asked; `open`: it is not, for a while; `off`: it always is.
+    pub(crate) fn state(&self) -> &'static str {
+        match (self.opens_after, self.pause_left) {
+            (0, _) => "off",
+            (_, Duration::ZERO) => "closed",
+            _ => "open",
+        }
+    }
 }
 
 impl Report {
@@ -45,7 +81,7 @@ pub(crate) fn check(settings: &Settings) -> Report {
         })
         .collect();
     let rows = thread::scope(|scope| {
-        let threads: Vec<_> = probes.into_iter().map(|probe| scope.spawn(|| ask(probe))).collect();
+        let threads: Vec<_> = probes.into_iter().map(|probe| scope.spawn(move || ask(&probe))).collect();
         threads
             .into_iter()
             .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -54,17 +90,18 @@ pub(crate) fn check(settings: &Settings) -> Report {
     Report { rows, warnings }
 }
 
-fn ask(settings: CacheSettings) -> Vec<Row> {
+fn ask(settings: &CacheSettings) -> Vec<Row> {
     let alias = settings.alias.clone();
     let backend = backend(&settings.backend);
-    let row = |server, result| Row { alias: alias.clone(), backend, server, result };
-    let caches = Caches::from(Settings { caches: vec![settings], ..Settings::default() });
+    let row = |server, result, breaker| Row { alias: alias.clone(), backend, server, result, breaker };
+    let caches = Caches::from(Settings { caches: vec![settings.clone()], ..Settings::default() });
     match caches.get(&alias) {
         Ok(cache) => {
             let reports = cache.blocking().check();
-            reports.into_iter().map(|report| row(report.server, report.result)).collect()
+            let breaker = Breaker::of(&settings.backend);
+            reports.into_iter().map(|report| row(report.server, report.result, breaker)).collect()
         }
-        Err(error) => vec![row(String::new(), Err(error))],
+        Err(error) => vec![row(String::new(), Err(error), None)],
     }
 }
 
@@ -85,6 +122,7 @@ fn forget_python(cache: &mut CacheSettings) -> Vec<String> {
     forgotten.extend(python_key_function(cache).map(|name| ("KEY_FUNCTION", name.to_owned())));
     cache.key_function = None;
     if let BackendSettings::Redis(redis) = &mut cache.backend {
+        forgotten.extend(mem::take(&mut redis.herd).then(|| ("CLIENT_CLASS", "HerdClient".to_owned())));
         forgotten.extend(python_classes(&mut redis.serializers).map(|class| ("SERIALIZER", class)));
         forgotten.extend(python_classes(&mut redis.compressors).map(|class| ("COMPRESSOR", class)));
     }

@@ -1,6 +1,6 @@
 //! The outcome of `check`, as a table and as JSON.
 
-use crate::check::{Report, Row};
+use crate::check::{Breaker, Report, Row};
 use crate::failure::Failure;
 use crate::output::{has_colors, paint, wrap};
 use comfy_table::{
@@ -62,6 +62,13 @@ pub(crate) fn as_table(report: &Report) -> String {
             }
         }
     }
+    let breakers = breakers(report);
+    if !breakers.is_empty() {
+        text.push('\n');
+    }
+    for (alias, breaker) in breakers {
+        text.push_str(&wrap(&format!("circuit breaker of '{alias}': {}", in_words(breaker)), "", width));
+    }
     if !report.warnings.is_empty() {
         text.push('\n');
     }
@@ -76,6 +83,36 @@ pub(crate) fn as_table(report: &Report) -> String {
     };
     text.extend(["\n", &paint(&summary, style, colors), "\n"]);
     text
+}
+
+/// One an alias: that of its first server, to which it writes.
+fn breakers(report: &Report) -> Vec<(&str, &Breaker)> {
+    let mut found: Vec<(&str, &Breaker)> = Vec::new();
+    for row in &report.rows {
+        if let Some(breaker) = &row.breaker
+            && found.last().is_none_or(|(alias, _)| *alias != row.alias)
+        {
+            found.push((&row.alias, breaker));
+        }
+    }
+    found
+}
+
+fn in_words(breaker: &Breaker) -> String {
+    let state = breaker.state();
+    if state == "off" {
+        return "off (BREAKER_FAILURES = 0)".to_owned();
+    }
+    let left = match state {
+        "open" => format!(" for {} ms more", breaker.pause_left.as_millis()),
+        _ => String::new(),
+    };
+    format!(
+        "{state}{left}, {} failed in a row; opens after {} (BREAKER_FAILURES) for at most {} s (BREAKER_PAUSE)",
+        breaker.failures,
+        breaker.opens_after,
+        breaker.longest_pause.as_secs_f64(),
+    )
 }
 
 fn cells(row: &Row, colors: bool) -> Vec<Cell> {
@@ -147,11 +184,26 @@ pub(crate) fn as_json(report: &Report) -> String {
             _ => caches.push((&row.alias, row.backend, vec![server])),
         }
     }
+    let breakers = breakers(report);
     let caches: Vec<Value> = caches
         .into_iter()
-        .map(|(alias, backend, servers)| json!({"alias": alias, "backend": backend, "servers": servers}))
+        .map(|(alias, backend, servers)| {
+            let breaker = breakers.iter().find(|(owner, _)| *owner == alias);
+            let breaker = breaker.map(|(_, breaker)| breaker_as_json(breaker));
+            json!({"alias": alias, "backend": backend, "servers": servers, "breaker": breaker})
+        })
         .collect();
     pretty(&json!({"ok": report.is_ok(), "caches": caches, "warnings": report.warnings}))
+}
+
+fn breaker_as_json(breaker: &Breaker) -> Value {
+    json!({
+        "state": breaker.state(),
+        "failures": breaker.failures,
+        "pause_left_ms": u64::try_from(breaker.pause_left.as_millis()).unwrap_or(u64::MAX),
+        "opens_after": breaker.opens_after,
+        "longest_pause_s": breaker.longest_pause.as_secs_f64(),
+    })
 }
 
 fn server_as_json(row: &Row) -> Value {
@@ -196,11 +248,28 @@ mod tests {
             backend: "redis",
             server: server.to_owned(),
             result: Ok(info("")),
+            breaker: None,
         };
         assert_eq!(address(&row("redis://127.0.0.1:6379/1")), "127.0.0.1:6379/1");
         assert_eq!(address(&row("rediss://127.0.0.1:6379/1")), "rediss://127.0.0.1:6379/1");
         assert_eq!(version(&row(""), &info("Redis 7.0.15")), "7.0.15");
         assert_eq!(version(&row(""), &info("Valkey 8.0.1")), "Valkey 8.0.1");
+    }
+
+    #[test]
+    fn a_breaker_says_its_state_its_failures_and_its_settings() {
+        let closed = Breaker {
+            failures: 1,
+            pause_left: Duration::ZERO,
+            opens_after: 3,
+            longest_pause: Duration::from_millis(500),
+        };
+        let settings = "opens after 3 (BREAKER_FAILURES) for at most 0.5 s (BREAKER_PAUSE)";
+        assert_eq!(in_words(&closed), format!("closed, 1 failed in a row; {settings}"));
+        let open = Breaker { failures: 3, pause_left: Duration::from_millis(40), ..closed };
+        assert_eq!(in_words(&open), format!("open for 40 ms more, 3 failed in a row; {settings}"));
+        assert_eq!(breaker_as_json(&open)["state"], "open");
+        assert_eq!(in_words(&Breaker { opens_after: 0, ..open }), "off (BREAKER_FAILURES = 0)");
     }
 
     #[test]

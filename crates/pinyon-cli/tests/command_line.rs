@@ -227,6 +227,7 @@ fn check_asks_everybody_and_tells_why_some_did_not_answer() {
         "hint: Start redis-server there",
         "hint: Start memcached there",
         "warning: cache 'default': TIMEOUT is cut",
+        "circuit breaker of 'redis_cache': closed, 0 failed in a row; opens after 3",
         "1 of 4 answer.",
     ] {
         assert!(outcome.stdout.contains(expected), "{expected} is missing in\n{}", outcome.stdout);
@@ -246,6 +247,10 @@ fn check_asks_everybody_and_tells_why_some_did_not_answer() {
     assert_eq!(error["kind"], "Unreachable");
     assert!(error["message"].as_str().unwrap().contains(&format!("127.0.0.1:{redis}")));
     assert!(error["hint"].as_str().unwrap().contains("redis-server"));
+    let breaker = &caches[1]["breaker"];
+    assert_eq!((&breaker["state"], &breaker["failures"]), (&"closed".into(), &0.into()));
+    assert_eq!((&breaker["opens_after"], &breaker["longest_pause_s"]), (&3.into(), &30.0.into()));
+    assert!(caches[0]["breaker"].is_null() && caches[2]["breaker"].is_null());
     assert_eq!(said["warnings"].as_array().unwrap().len(), 1);
 }
 
@@ -258,6 +263,11 @@ fn check_does_not_mind_python_code_and_the_other_commands_say_that_they_do() {
     let complaint = pinyon(["get", "key", "--settings", text(&file)]).failed(2);
     assert!(complaint.contains("KEY_FUNCTION 'shop.keys.make' is Python code"), "{complaint}");
     assert!(complaint.contains("hint: Of all commands only check works"), "{complaint}");
+    let url = format!("redis://127.0.0.1:{}?CLIENT_CLASS=django_redis.client.HerdClient", closed_port());
+    let table = pinyon(["check", "--url", &url]).stdout;
+    assert!(table.contains("CLIENT_CLASS 'HerdClient' is Python code") && table.contains("0 of 1 answer."), "{table}");
+    let complaint = pinyon(["get", "key", "--url", &url]).failed(2);
+    assert!(complaint.contains("CLIENT_CLASS HerdClient is Python code"), "{complaint}");
 }
 
 #[test]

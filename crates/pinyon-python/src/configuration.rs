@@ -92,6 +92,15 @@ impl Configuration {
         places::redis_addresses(&self.settings)
     }
 
+    /// BREAKER_FAILURES and BREAKER_PAUSE, in seconds, of a Redis cache; None of others.
+    #[getter]
+    fn breaker(&self) -> Option<(u32, f64)> {
+        match &self.settings {
+            BackendSettings::Redis(redis) => Some((redis.breaker_failures, redis.breaker_pause.as_secs_f64())),
+            _ => None,
+        }
+    }
+
     /// The object with `dumps` and `loads` that stands in for pickle, for a backend in Python; None for pickle itself.
     #[getter]
     fn serializer(&self, py: Python<'_>) -> Option<Py<PyAny>> {

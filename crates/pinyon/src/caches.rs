@@ -206,6 +206,12 @@ fn open(entry: &Entry) -> Result<Cache> {
             (Arc::new(MemoryStore::new(memory)), Codec::new(memory.serializer, Layout::Digits), memory.on_bad_value)
         }
         BackendSettings::Redis(redis) => {
+            if redis.herd {
+                let message = "CLIENT_CLASS HerdClient is Python code, which Rust cannot run";
+                return Err(
+                    Error::new(ErrorKind::Config, message).with_hint("Use DefaultClient, which both faces read")
+                );
+            }
             let names = "\"pickle\", \"json\" or \"msgpack\"";
             let mut also_read = built_in("SERIALIZER", &redis.serializers, names)?;
             let serializer = if also_read.is_empty() { SerializerKind::default() } else { also_read.remove(0) };

@@ -62,6 +62,14 @@ fn a_serializer_in_python_is_an_error_that_names_those_that_both_faces_read() {
 }
 
 #[test]
+fn a_herd_client_is_an_error_too() {
+    let toml = "[default]\nBACKEND = 'redis'\nLOCATION = 'redis://127.0.0.1:1'\nOPTIONS = { CLIENT_CLASS = 'django_redis.client.HerdClient' }";
+    let error = Caches::from_toml(toml).unwrap().get("default").unwrap_err();
+    assert_eq!((error.kind(), error.alias()), (ErrorKind::Config, Some("default")));
+    assert!(error.hint().unwrap().contains("DefaultClient"), "{error}");
+}
+
+#[test]
 fn a_compressor_in_python_is_an_error_too() {
     let toml = "[default]\nBACKEND = 'redis'\nLOCATION = 'redis://127.0.0.1:1'\nOPTIONS = { COMPRESSOR = ['zlib', 'shop.Brotli'] }";
     let error = Caches::from_toml(toml).unwrap().get("default").unwrap_err();

@@ -25,6 +25,12 @@ from pinyon import _pinyon
 from pinyon.django.locmem import LocMemCache
 from pinyon.django.redis import RedisCache
 
+#: Settings of django-redis that say nothing here, and why.
+IDLE_SETTINGS = {
+    "DJANGO_REDIS_CLOSE_CONNECTION": "connections stay open between requests",
+    "DJANGO_REDIS_CONNECTION_FACTORY": "connections are Pinyon's own",
+}
+
 #: How long W002 waits for a server, in seconds.
 PATIENCE = 1
 
@@ -87,14 +93,22 @@ def errors_of(configured: Mapping[str, Any]) -> list[checks.CheckMessage]:
 
 
 def warnings_of(configured: Mapping[str, Any]) -> list[checks.CheckMessage]:
-    """W004: options that are accepted and do nothing."""
+    """W004: options, and settings of django-redis, that are accepted and do nothing."""
     hint = "Remove the option; or silence this, while the site may still go back to the client that the option is for."
-    return [
-        checks.Warning(warning, hint=hint, id="pinyon.W004")
+    backends = {alias: _backend(entry) for alias, entry in configured.items()}
+    found = [
+        warning
         for alias, entry in configured.items()
-        if hasattr(_backend(entry), "_backend_path")
+        if hasattr(backends[alias], "_backend_path")
         for warning in getattr(_configuration(alias, entry), "warnings", [])
     ]
+    # A cache that is still django-redis's own heeds them.
+    theirs = any(getattr(backend, "__module__", "").startswith("django_redis.") for backend in backends.values())
+    if not theirs and any(_is(backend, RedisCache) for backend in backends.values()):
+        found += [
+            f"{name} has no effect: {why}" for name, why in IDLE_SETTINGS.items() if getattr(settings, name, None)
+        ]
+    return [checks.Warning(warning, hint=hint, id="pinyon.W004") for warning in found]
 
 
 def check_workers(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:

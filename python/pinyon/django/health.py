@@ -21,6 +21,8 @@ class Health:
     backend: str
     servers: list[dict[str, Any]] = field(default_factory=list)
     stats: dict[str, int] | None = None
+    #: Of a Redis cache of Pinyon, with the keys of ``pinyon check --json``: what this process has found.
+    breaker: dict[str, Any] | None = None
 
     @property
     def ok(self) -> bool:
@@ -36,10 +38,26 @@ def look_at(alias: str) -> Health:
         cache = caches[alias]
         if hasattr(cache, "stats"):
             health.stats = cache.stats()
+        health.breaker = _breaker(cache, health.stats)
         health.servers = cache._check() if hasattr(cache, "_check") else [_round_trip(cache, settings)]
     except Exception as error:  # a backend may raise anything, and the other aliases are to be shown
         health.servers = [_failed(_place(settings), error)]
     return health
+
+
+def _breaker(cache: Any, stats: dict[str, int] | None) -> dict[str, Any] | None:
+    limits = getattr(getattr(cache, "_configuration", None), "breaker", None)
+    if limits is None or stats is None:
+        return None
+    opens_after, longest_pause = limits
+    left = stats["breaker_pause_ms"]
+    return {
+        "state": "off" if opens_after == 0 else "open" if left else "closed",
+        "failures": stats["breaker_failures"],
+        "pause_left_ms": left,
+        "opens_after": opens_after,
+        "longest_pause_s": longest_pause,
+    }
 
 
 def _round_trip(cache: Any, settings: dict[str, Any]) -> dict[str, Any]:

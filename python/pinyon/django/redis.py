@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 
@@ -29,6 +29,16 @@ class RedisCache(Entries, Keys, Sets, Hashes, SortedSets, Lists, _pinyon.RedisCa
 
     get_backend_timeout = redis_timeout
 
+    def __new__(cls, location: Any = None, params: Any = None) -> RedisCache:
+        options = (params or {}).get("OPTIONS") or {}
+        # Any other class of this name is an error of the settings.
+        if isinstance(options, dict) and str(options.get("CLIENT_CLASS")).endswith(".HerdClient"):
+            from pinyon.django.redis_methods.herd import herding
+
+            cls = herding(cast(Any, cls))
+        made: RedisCache = super().__new__(cls, location, params)
+        return made
+
     def _read(
         self, location: Any, params: dict[str, Any], given: dict[str, Any] | None = None
     ) -> _pinyon.Configuration:
@@ -36,8 +46,9 @@ class RedisCache(Entries, Keys, Sets, Hashes, SortedSets, Lists, _pinyon.RedisCa
         self._logs_ignored = bool(getattr(settings, "DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS", False))
         options = params.get("OPTIONS") or {}
         if getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False) and isinstance(options, dict):
-            return super()._read(location, {**params, "OPTIONS": {"IGNORE_EXCEPTIONS": True, **options}}, params)
-        return super()._read(location, params)
+            given = params if given is None else given
+            return super()._read(location, {**params, "OPTIONS": {"IGNORE_EXCEPTIONS": True, **options}}, given)
+        return super()._read(location, params, given)
 
     def _log_ignored(self, error: Exception) -> None:
         """Log an error that the settings ignore, as DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS asks."""

@@ -258,6 +258,8 @@ pub struct RedisSettings {
     pub pickle_protocol: Option<u8>,
     /// OPTIONS ON_BAD_VALUE.
     pub on_bad_value: OnBadValue,
+    /// OPTIONS `CLIENT_CLASS` is django-redis's HerdClient: values are wrapped in a Python object. Default false.
+    pub herd: bool,
 }
 
 /// Which server of a Redis cache has a key.
@@ -471,6 +473,7 @@ impl Default for RedisSettings {
             integers_as_digits: true,
             pickle_protocol: None,
             on_bad_value: OnBadValue::default(),
+            herd: false,
         }
     }
 }

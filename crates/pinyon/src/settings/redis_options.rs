@@ -161,7 +161,39 @@ pub(super) fn apply(entry: &Entry, section: Section<'_>, draft: &mut Draft, prob
         {
             field.refuse(problems, &no_meaning("Redis"), maxmemory_hint("Redis"));
         }
+        "CLIENT_CLASS" => client_class(&field, settings, problems),
         name => without_effect(name, &field, section, problems),
+    }
+}
+
+/// `CLIENT_CLASS`: django-redis's own classes. What a site's own class does cannot be known here.
+fn client_class(field: &Field<'_>, settings: &mut RedisSettings, problems: &mut Problems<'_>) {
+    let path = match &field.node.value {
+        Value::Null => "",
+        Value::String(text) | Value::Opaque(text) => text,
+        _ => return field.wrong(problems, "a dotted path"),
+    };
+    match path {
+        "" | "django_redis.client.DefaultClient" | "django_redis.client.default.DefaultClient" => settings.herd = false,
+        "django_redis.client.HerdClient" | "django_redis.client.herd.HerdClient" => settings.herd = true,
+        "django_redis.client.ShardClient"
+        | "django_redis.client.sharded.ShardClient"
+        | "django_redis.client.SentinelClient"
+        | "django_redis.client.sentinel.SentinelClient" => {
+            let hint = "DefaultClient and HerdClient are.".to_owned();
+            field.refuse(problems, &format!("with '{path}' is not available yet in this version"), hint);
+        }
+        _ => {
+            let found = field.node.describe();
+            let hint = "Use DefaultClient, HerdClient, ShardClient or SentinelClient of django_redis.client; what a class of your \
+                        own adds goes into a subclass of pinyon.django.RedisCache."
+                .to_owned();
+            problems.error(
+                &format!("{} is {found}, which is not a class of django-redis", field.label),
+                field.node.span,
+                hint,
+            );
+        }
     }
 }
 
@@ -176,8 +208,11 @@ fn without_effect(name: &str, field: &Field<'_>, section: Section<'_>, problems:
             let reason = "what is safe to repeat is repeated once on a fresh connection, and nothing after a timeout";
             field.no_effect_if_set(problems, reason);
         }
-        "pool_class" | "parser_class" | "PARSER_CLASS" | "CONNECTION_POOL_CLASS" => {
+        "pool_class" | "parser_class" | "PARSER_CLASS" | "CONNECTION_POOL_CLASS" | "CONNECTION_FACTORY" => {
             field.no_effect_if_set(problems, "connections and replies are Pinyon's own");
+        }
+        "REDIS_CLIENT_CLASS" | "REDIS_CLIENT_KWARGS" => {
+            field.no_effect_if_set(problems, "there is no redis-py client; connection options stand in OPTIONS itself");
         }
         "lib_name" | "lib_version" | "driver_info" => {
             field.no_effect_if_set(problems, "Pinyon names itself to the server");
@@ -193,24 +228,6 @@ fn without_effect(name: &str, field: &Field<'_>, section: Section<'_>, problems:
         "decode_responses" => {
             if field.flag(problems) == Some(true) {
                 field.refuse(problems, "cannot be true: values are bytes", "Remove it.".to_owned());
-            }
-        }
-        "CLIENT_CLASS" => {
-            let classes = ["django_redis.client.DefaultClient", "django_redis.client.default.DefaultClient"];
-            require(field, &classes, "is not available yet in this version: only DefaultClient is", problems);
-        }
-        "CONNECTION_FACTORY" => {
-            let class = ["django_redis.pool.ConnectionFactory"];
-            require(field, &class, "is not available yet in this version: only ConnectionFactory is", problems);
-        }
-        "REDIS_CLIENT_CLASS" => {
-            let classes = ["redis.client.StrictRedis", "redis.client.Redis", "redis.StrictRedis", "redis.Redis"];
-            require(field, &classes, "is not available yet in this version: only redis.Redis is", problems);
-        }
-        "REDIS_CLIENT_KWARGS" => {
-            if !field.entries(problems).is_empty() {
-                let hint = "Write connection options in OPTIONS itself.".to_owned();
-                field.refuse(problems, "is not available yet in this version", hint);
             }
         }
         "SENTINELS" | "SENTINEL_KWARGS" | "sentinels" | "sentinel_kwargs" | "credential_provider" => {

@@ -241,9 +241,8 @@ fn read(node: &Node, problems: &mut Problems<'_>) -> Option<CacheSettings> {
             "VERSION" => super::fields::set(&mut settings.version, version(&field, problems)),
             "KEY_FUNCTION" => settings.key_function = key_function(&field, problems),
             "max_entries" | "cull_frequency" => limits.push(entry),
-            "REVERSE_KEY_FUNCTION" if matches!(backend, Some(Backend::Redis(_))) => {
-                field.no_effect_if_set(problems, "nothing here turns a key back yet");
-            }
+            // Python's own: only its methods turn a key back.
+            "REVERSE_KEY_FUNCTION" if matches!(backend, Some(Backend::Redis(_))) => {}
             name => field.refuse(problems, "is not a key of a cache", suggestion_for_key(name)),
         }
     }

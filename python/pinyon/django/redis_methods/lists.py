@@ -20,12 +20,12 @@ class Lists(RedisMethods):
         """Put values behind the last item; return the length."""
         return (yield from self._push("RPUSH", key, values, version))
 
-    @operation()
+    @operation(several=list)
     def lpop(self, key: Any, count: int | None = None, version: Any = None, client: Any = None) -> Plan[Any]:
         """Remove the first item and return it, or None; with ``count``, a list of as many (Redis 6.2 or later)."""
         return (yield from self._pop("LPOP", key, count, version))
 
-    @operation()
+    @operation(several=list)
     def rpop(self, key: Any, count: int | None = None, version: Any = None, client: Any = None) -> Plan[Any]:
         """Remove the last item and return it, or None; with ``count``, a list of as many (Redis 6.2 or later)."""
         return (yield from self._pop("RPOP", key, count, version))
@@ -74,7 +74,7 @@ class Lists(RedisMethods):
         (index,) = yield Request(("LPOS", self._key(key, version), self._encode(value)), read=True)
         return None if index is None else int(index)
 
-    @operation()
+    @operation(int)
     def linsert(
         self, key: Any, where: str, pivot: Any, value: Any, version: Any = None, client: Any = None
     ) -> Plan[int]:

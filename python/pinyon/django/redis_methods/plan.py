@@ -115,18 +115,21 @@ async def arun(cache: Any, name: str, plan: Plan[R], ignored: Callable[[], Any] 
 
 
 def operation(
-    ignored: Callable[[], Any] | None = None,
+    ignored: Callable[[], Any] | None = None, several: Callable[[], Any] | None = None
 ) -> Callable[[Callable[Concatenate[C, P], Plan[R]]], Callable[Concatenate[C, P], R]]:
-    """Make a method of a plan. ``ignored`` makes its result if a connection error is ignored; None: the result is None."""
+    """Make a method of a plan. ``ignored`` makes its result if a connection error is ignored; None: the result is None.
+
+    ``several`` makes it instead where the argument ``count`` is given.
+    """
 
     def decorate(plan: Callable[Concatenate[C, P], Plan[R]]) -> Callable[Concatenate[C, P], R]:
-        name, begin = plan.__name__, _beginning(plan)
+        name, begin, result = plan.__name__, _beginning(plan), _result(plan, ignored, several)
 
         def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-            return run(self, name, begin(self, args, kwargs), ignored)
+            return run(self, name, begin(self, args, kwargs), result(args, kwargs))
 
         made = _dress(method, plan, name)
-        made._plan, made._ignored = plan, ignored
+        made._plan, made._result = plan, result
         return cast("Callable[Concatenate[C, P], R]", made)
 
     return decorate
@@ -134,11 +137,11 @@ def operation(
 
 def twin(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, P], Coroutine[Any, Any, R]]:
     """Make the ``a`` twin of a method that :func:`operation` made."""
-    plan, ignored = cast(Any, method)._plan, cast(Any, method)._ignored
+    plan, result = cast(Any, method)._plan, cast(Any, method)._result
     name, begin = plan.__name__, _beginning(plan)
 
     async def amethod(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return await arun(self, name, begin(self, args, kwargs), ignored)
+        return await arun(self, name, begin(self, args, kwargs), result(args, kwargs))
 
     made = _dress(amethod, plan, f"a{name}")
     made._plan = plan
@@ -146,24 +149,38 @@ def twin(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, P], 
 
 
 def _beginning(plan: Any) -> Callable[[Any, tuple[Any, ...], dict[str, Any]], Plan[Any]]:
-    """Return what looks at the argument ``client``, wherever it stands, and begins the plan."""
-    parameters = [*inspect.signature(plan).parameters.values()][1:]
-    place = next(
-        (
-            index
-            for index, parameter in enumerate(parameters)
-            if parameter.name == "client" and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-        ),
-        None,
-    )
+    """Return what looks at the argument ``client`` and begins the plan."""
+    find_client = _finder(plan, "client")
 
     def begin(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan[Any]:
-        client = args[place] if place is not None and len(args) > place else kwargs.get("client")
+        client = find_client(args, kwargs)
         if client is not None:
             self._check_client(client)
         return cast("Plan[Any]", plan(self, *args, **kwargs))
 
     return begin
+
+
+def _result(plan: Any, ignored: Callable[[], Any] | None, several: Callable[[], Any] | None) -> Any:
+    """Return what chooses between the two results of an ignored error, by the arguments."""
+    if several is None:
+        return lambda args, kwargs: ignored
+    find_count = _finder(plan, "count")
+    return lambda args, kwargs: ignored if find_count(args, kwargs) is None else several
+
+
+def _finder(plan: Any, name: str) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+    """Return what finds an argument of a plan, wherever it stands; None if it is not given."""
+    parameters = [*inspect.signature(plan).parameters.values()][1:]
+    place = next(
+        (
+            index
+            for index, parameter in enumerate(parameters)
+            if parameter.name == name and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        ),
+        None,
+    )
+    return lambda args, kwargs: args[place] if place is not None and len(args) > place else kwargs.get(name)
 
 
 def _dress(made: Any, plan: Any, name: str) -> Any:

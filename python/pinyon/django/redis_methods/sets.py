@@ -81,14 +81,14 @@ class Sets(RedisMethods):
         (moved,) = yield Request(("SMOVE", *keys, self._encode(member)))
         return bool(moved)
 
-    @operation()
+    @operation(several=set)
     def spop(self, key: Any, count: int | None = None, version: Any = None, client: Any = None) -> Plan[Any]:
         """Remove a member by chance and return it, or None; with ``count``, a set of as many."""
         made = self._key(key, version)
         (popped,) = yield Request(("SPOP", made) if count is None else ("SPOP", made, count))
         return self._decode(made, popped) if count is None else self._members(made, popped)
 
-    @operation()
+    @operation(several=list)
     def srandmember(self, key: Any, count: int | None = None, version: Any = None, client: Any = None) -> Plan[Any]:
         """Return a member by chance, or None; with ``count``, a list of as many."""
         made = self._key(key, version)

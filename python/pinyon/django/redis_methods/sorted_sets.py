@@ -17,7 +17,7 @@ class SortedSets(RedisMethods):
     A limit of scores is a number, or text: ``"-inf"``, ``"+inf"``, ``"(1.5"`` for what is beyond 1.5.
     """
 
-    @operation()
+    @operation(int)
     def zadd(
         self,
         key: Any,
@@ -67,12 +67,12 @@ class SortedSets(RedisMethods):
         (total,) = yield Request(("ZINCRBY", self._key(key, version), amount, self._encode_member(value)))
         return _score(total)
 
-    @operation()
+    @operation(several=list)
     def zpopmax(self, key: Any, count: int | None = None, version: Any = None, client: Any = None) -> Plan[Any]:
         """Remove the member with the highest score; return it with the score, or None. With ``count``, a list of as many."""
         return (yield from self._pop_member("ZPOPMAX", key, count, version))
 
-    @operation()
+    @operation(several=list)
     def zpopmin(self, key: Any, count: int | None = None, version: Any = None, client: Any = None) -> Plan[Any]:
         """Remove the member with the lowest score; return it with the score, or None. With ``count``, a list of as many."""
         return (yield from self._pop_member("ZPOPMIN", key, count, version))

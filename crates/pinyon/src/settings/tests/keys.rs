@@ -157,7 +157,7 @@ fn django_rediss_reverse_key_function_is_accepted_on_redis_whatever_its_class_is
     for backend in ["django_redis.cache.RedisCache", "pinyon.django.RedisCache", "redis"] {
         let settings =
             cache(&format!("BACKEND = '{backend}'\nLOCATION = 'redis://h'\nREVERSE_KEY_FUNCTION = 'shop.reverse'"));
-        assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
+        assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
     }
     assert!(complaint("BACKEND = 'memory'\nREVERSE_KEY_FUNCTION = 'x'").contains("REVERSE_KEY_FUNCTION"));
 }

@@ -117,6 +117,16 @@ fn every_option_that_has_a_meaning_arrives() {
 }
 
 #[test]
+fn the_client_class_says_whether_values_are_wrapped() {
+    for (class, herd) in
+        [("DefaultClient", false), ("default.DefaultClient", false), ("HerdClient", true), ("herd.HerdClient", true)]
+    {
+        assert_eq!(redis(&options(&format!("CLIENT_CLASS = 'django_redis.client.{class}'"))).herd, herd, "{class}");
+    }
+    assert!(!redis(&options("CLIENT_CLASS = ''")).herd);
+}
+
+#[test]
 fn timeouts_are_in_milliseconds_for_django_redis_unless_it_says_otherwise() {
     let unit = |extra: &str| {
         redis(&format!("BACKEND = 'django_redis.cache.RedisCache'\nLOCATION = 'redis://h'\n{extra}")).timeout_unit
@@ -161,6 +171,10 @@ fn what_has_no_meaning_here_is_a_warning_and_never_silent() {
         "REPLICA_READ_ONLY = false",
         "encoding_errors = 'ignore'",
         "PARSER_CLASS = 'redis.connection.HiredisParser'",
+        "CONNECTION_POOL_CLASS = 'redis.BlockingConnectionPool'",
+        "CONNECTION_FACTORY = 'django_redis.pool.SentinelConnectionFactory'",
+        "REDIS_CLIENT_CLASS = 'shop.Redis'",
+        "REDIS_CLIENT_KWARGS = { retry = true }",
         "lib_name = 'x'",
     ] {
         let warnings = cache(&options(option)).warnings;
@@ -169,7 +183,12 @@ fn what_has_no_meaning_here_is_a_warning_and_never_silent() {
         let start = format!("cache 'default': OPTIONS '{name}' has no effect: ");
         assert!(warnings[0].starts_with(&start) && warnings[0].ends_with("(line 4, column 13)"), "{warnings:?}");
     }
-    for option in ["socket_keepalive = false", "retry_on_timeout = false", "health_check_interval = 0"] {
+    for option in [
+        "socket_keepalive = false",
+        "retry_on_timeout = false",
+        "health_check_interval = 0",
+        "REDIS_CLIENT_KWARGS = {}",
+    ] {
         assert!(cache(&options(option)).warnings.is_empty(), "{option}");
     }
 }
@@ -191,10 +210,12 @@ fn what_is_refused_says_why() {
     for (option, reason) in [
         ("MAX_ENTRIES = 5", "has no meaning for Redis"),
         ("CULL_FREQUENCY = 5", "Set maxmemory"),
-        ("CLIENT_CLASS = 'django_redis.client.ShardClient'", "only DefaultClient is"),
+        ("CLIENT_CLASS = 'django_redis.client.ShardClient'", "is not available yet"),
+        ("CLIENT_CLASS = 'django_redis.client.SentinelClient'", "is not available yet"),
+        ("CLIENT_CLASS = 'shop.Client'", "Use DefaultClient, HerdClient, ShardClient or SentinelClient"),
+        ("CLIENT_CLASS = 5", "must be a dotted path"),
         ("SENTINELS = []", "not available yet"),
         ("decode_responses = true", "values are bytes"),
-        ("REDIS_CLIENT_KWARGS = { a = 1 }", "not available yet"),
         ("db = -1", "must be an integer from 0"),
         ("db = 'x'", "must be an integer from 0"),
         ("protocol = 4", "must be an integer from 2 to 3"),

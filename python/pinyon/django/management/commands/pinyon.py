@@ -46,12 +46,16 @@ class Command(BaseCommand):
         warnings = [warning.msg for warning in warnings_of(caches.settings)]
         fine = all(cache.ok for cache in found)
         if as_json:
-            listed = [{"alias": cache.alias, "backend": cache.backend, "servers": cache.servers} for cache in found]
+            listed = [
+                {"alias": cache.alias, "backend": cache.backend, "servers": cache.servers, "breaker": cache.breaker}
+                for cache in found
+            ]
             self.stdout.write(json.dumps({"ok": fine, "caches": listed, "warnings": warnings}, indent=2))
         else:
             rows = [row(cache, server) for cache in found for server in cache.servers]
             self.write_table(COLUMNS, rows)
             self.explain(found)
+            self.show_breakers(found)
             for warning in warnings:
                 self.stdout.write(f"\n{self.style.WARNING('warning:')} {warning}")
             servers = [server["ok"] for cache in found for server in cache.servers]
@@ -64,7 +68,13 @@ class Command(BaseCommand):
     def show_stats(self, found: list[Health], as_json: bool) -> None:
         if as_json:
             listed = [
-                {"alias": cache.alias, "backend": cache.backend, "stats": cache.stats, "servers": cache.servers}
+                {
+                    "alias": cache.alias,
+                    "backend": cache.backend,
+                    "stats": cache.stats,
+                    "servers": cache.servers,
+                    "breaker": cache.breaker,
+                }
                 for cache in found
             ]
             self.stdout.write(json.dumps({"caches": listed}, indent=2))
@@ -80,6 +90,7 @@ class Command(BaseCommand):
                 rows.append([cache.alias, server["server"], *shown, memory(server), text(server.get("entries"))])
         self.write_table(headers, rows, {*headers} - {"Alias", "Server", "Memory"})
         self.stdout.write("\nHits to Errors: of this process, which has just begun. Memory and Entries: of the server.")
+        self.show_breakers(found)
         self.explain(found)
 
     def clear(self, alias: str, yes: bool) -> None:
@@ -96,6 +107,12 @@ class Command(BaseCommand):
         except Exception as error:  # a backend may raise anything; its text says what to do
             raise CommandError(f"Nothing is known to be removed from '{alias}'. {error}") from error
         self.stdout.write("cleared")
+
+    def show_breakers(self, found: list[Health]) -> None:
+        """The circuit breakers of this process, in the words of the program."""
+        for cache in found:
+            if cache.breaker:
+                self.stdout.write(f"\ncircuit breaker of '{cache.alias}': {breaker_in_words(cache.breaker)}")
 
     def explain(self, found: list[Health]) -> None:
         """Why servers failed, and what to do."""
@@ -123,6 +140,16 @@ class Command(BaseCommand):
         for cells in rows:
             written = line(cells)
             self.stdout.write(self.style.ERROR(written) if "failed" in cells else written)
+
+
+def breaker_in_words(breaker: dict[str, Any]) -> str:
+    if breaker["state"] == "off":
+        return "off (BREAKER_FAILURES = 0)"
+    left = f" for {breaker['pause_left_ms']} ms more" if breaker["state"] == "open" else ""
+    return (
+        f"{breaker['state']}{left}, {breaker['failures']} failed in a row; opens after {breaker['opens_after']} "
+        f"(BREAKER_FAILURES) for at most {breaker['longest_pause_s']:g} s (BREAKER_PAUSE)"
+    )
 
 
 def row(cache: Health, server: dict[str, Any]) -> list[str]:
