@@ -3,7 +3,7 @@
 use super::backend::Redis;
 use super::fields::{Field, Problems, Section, refuse_doubles, set};
 use super::formats;
-use super::model::{RedisSettings, TimeoutUnit, TlsSettings};
+use super::model::{RedisPlacement, RedisSettings, RingNames, TimeoutUnit, TlsSettings};
 use super::node::{Entry, Span, Value};
 use super::redis_servers;
 use super::validate::{maxmemory_hint, no_meaning};
@@ -176,11 +176,12 @@ fn client_class(field: &Field<'_>, settings: &mut RedisSettings, problems: &mut 
     match path {
         "" | "django_redis.client.DefaultClient" | "django_redis.client.default.DefaultClient" => settings.herd = false,
         "django_redis.client.HerdClient" | "django_redis.client.herd.HerdClient" => settings.herd = true,
-        "django_redis.client.ShardClient"
-        | "django_redis.client.sharded.ShardClient"
-        | "django_redis.client.SentinelClient"
-        | "django_redis.client.sentinel.SentinelClient" => {
-            let hint = "DefaultClient and HerdClient are.".to_owned();
+        "django_redis.client.ShardClient" | "django_redis.client.sharded.ShardClient" => {
+            // The names are those of LOCATION.
+            settings.placement = RedisPlacement::Ring(RingNames::new(Vec::new()));
+        }
+        "django_redis.client.SentinelClient" | "django_redis.client.sentinel.SentinelClient" => {
+            let hint = "DefaultClient, HerdClient and ShardClient are.".to_owned();
             field.refuse(problems, &format!("with '{path}' is not available yet in this version"), hint);
         }
         _ => {

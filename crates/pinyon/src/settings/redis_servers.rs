@@ -3,7 +3,7 @@
 use super::backend::Redis;
 use super::fields::{Problems, Section};
 use super::location;
-use super::model::{RedisServer, RedisSettings};
+use super::model::{RedisPlacement, RedisServer, RedisSettings, RingNames};
 use super::node::Entry;
 use super::redis_options::{Draft, NAMES, apply};
 use super::server_list::{self, Server};
@@ -35,6 +35,9 @@ pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: Draft, problems: 
     }
     let mut settings = common.unwrap_or(draft.settings);
     settings.servers = servers;
+    if let RedisPlacement::Ring(names) = &mut settings.placement {
+        *names = RingNames::new(list.iter().map(|server| server.text.clone()).collect());
+    }
     settings
 }
 

@@ -1,7 +1,9 @@
 //! Redis: LOCATION and OPTIONS.
 
 use super::{cache, complaint, redis};
-use crate::settings::{Address, BackendSettings, CacheSettings, Node, OnBadValue, TimeoutUnit, TlsSettings, Value};
+use crate::settings::{
+    Address, BackendSettings, CacheSettings, Node, OnBadValue, RedisPlacement, TimeoutUnit, TlsSettings, Value,
+};
 use std::time::Duration;
 
 fn options(text: &str) -> String {
@@ -127,6 +129,18 @@ fn the_client_class_says_whether_values_are_wrapped() {
 }
 
 #[test]
+fn shard_client_places_keys_by_what_stands_in_location() {
+    let settings = redis(
+        "BACKEND = 'redis'\nLOCATION = ['redis://:secret@h:1/1', 'redis://h:2/2']\n\
+         OPTIONS = { CLIENT_CLASS = 'django_redis.client.ShardClient' }",
+    );
+    let RedisPlacement::Ring(names) = &settings.placement else { panic!("{:?}", settings.placement) };
+    assert_eq!(names.iter().collect::<Vec<_>>(), ["redis://:secret@h:1/1", "redis://h:2/2"]);
+    assert!(!format!("{settings:?}").contains("secret"));
+    assert_eq!(redis(&options("")).placement, RedisPlacement::Replicated);
+}
+
+#[test]
 fn timeouts_are_in_milliseconds_for_django_redis_unless_it_says_otherwise() {
     let unit = |extra: &str| {
         redis(&format!("BACKEND = 'django_redis.cache.RedisCache'\nLOCATION = 'redis://h'\n{extra}")).timeout_unit
@@ -210,7 +224,6 @@ fn what_is_refused_says_why() {
     for (option, reason) in [
         ("MAX_ENTRIES = 5", "has no meaning for Redis"),
         ("CULL_FREQUENCY = 5", "Set maxmemory"),
-        ("CLIENT_CLASS = 'django_redis.client.ShardClient'", "is not available yet"),
         ("CLIENT_CLASS = 'django_redis.client.SentinelClient'", "is not available yet"),
         ("CLIENT_CLASS = 'shop.Client'", "Use DefaultClient, HerdClient, ShardClient or SentinelClient"),
         ("CLIENT_CLASS = 5", "must be a dotted path"),
