@@ -374,9 +374,9 @@ def test_large_values_for_a_server_that_does_not_read_do_not_pile_up(kind, name,
             # Those that wait hold the value that they share; what is copied and under way has a limit.
             assert growth() < 150 * MIB
         if goes_on:
-            assert found == [None] * 200
+            assert set(found) in ({None}, {True})
         else:
-            assert all(problem is None or isinstance(problem, error("CacheError")) for problem in found)
+            assert all(problem in (None, True) or isinstance(problem, error("CacheError")) for problem in found)
             assert any(isinstance(problem, error("CacheTimeoutError")) for problem in found)
         await healthy(cache)
         await cache.aset("last", value)
@@ -401,7 +401,7 @@ def test_a_stopped_server_does_not_stop_the_loop(name, shelf):
             assert not any(task.done() for task in writing[-5:])
         # A loop that was blocked until the server went on had made one or two.
         assert ticks > 20
-        assert await outcomes(writing) == [None] * 30
+        assert {*await outcomes(writing)} in ({None}, {True})
 
     with SERVERS[name]() as server:
         run("asyncio", meet, server)

@@ -264,7 +264,7 @@ def test_calls_can_be_tasks(kind, cache):
     async def use():
         writing = [asyncio.create_task(cache.aset(f"k{number}", number)) for number in range(20)]
         done, _ = await asyncio.wait(writing)
-        assert [task.result() for task in done] == [None] * 20
+        assert {task.result() for task in done} in ({None}, {True})
         assert await asyncio.create_task(cache.aget("k7")) == 7
         assert await asyncio.wait_for(asyncio.shield(cache.aget("k8")), PATIENCE) == 8
 
