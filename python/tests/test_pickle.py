@@ -133,7 +133,9 @@ def test_broken_pickles_end_as_with_pickle():
             change = generator.randrange(3)
             place = generator.randrange(len(raw)) if raw else 0
             if change == 0:
-                raw[place : place + 1] = bytes([generator.choice(b"()NKJMGX}]aesut.hq\x85\x86\x87\x88\x89\x8a\x8c\x94\x95")])
+                raw[place : place + 1] = bytes(
+                    [generator.choice(b"()NKJMGX}]aesut.hq\x85\x86\x87\x88\x89\x8a\x8c\x94\x95")]
+                )
             elif change == 1:
                 del raw[place:]
             else:

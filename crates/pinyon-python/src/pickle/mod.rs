@@ -7,6 +7,7 @@
 //!
 //! Source of the format: CPython's `Lib/pickletools.py` and what its `pickle` writes, which `test_pickle.py` compares.
 
+mod keys;
 mod reader;
 mod writer;
 

@@ -1,5 +1,6 @@
 //! Plain data out of a pickle.
 
+use super::keys;
 #[allow(clippy::wildcard_imports, reason = "instructions by their names")]
 use super::opcode::*;
 use pyo3::PyTypeInfo;
@@ -100,9 +101,8 @@ impl<'py, 'b> Reader<'py, 'b> {
                 APPENDS => {
                     let mark = self.mark()?;
                     let list = self.stack.get(mark.checked_sub(1)?)?.cast_exact::<PyList>().ok()?.clone();
-                    for item in self.stack.drain(mark..) {
-                        list.append(item).ok()?;
-                    }
+                    let items = PyList::new(py, self.stack.drain(mark..)).ok()?;
+                    list.set_slice(list.len(), list.len(), &items).ok()?;
                 }
                 EMPTY_DICT => self.stack.push(PyDict::new(py).into_any()),
                 SETITEM => {
@@ -155,8 +155,17 @@ impl<'py, 'b> Reader<'py, 'b> {
     }
 
     fn text(&mut self, size: usize) -> Option<()> {
-        let text = std::str::from_utf8(self.take(size)?).ok()?;
-        self.stack.push(PyString::new(self.py, text).into_any());
+        let text = self.take(size)?;
+        let is_key = match self.marks.last() {
+            // Within a dictionary, keys and values take turns.
+            Some(mark) => {
+                let container = mark.checked_sub(1).and_then(|place| self.stack.get(place));
+                self.stack.len().wrapping_sub(*mark).is_multiple_of(2) && container.is_some_and(is_dictionary)
+            }
+            None => self.stack.last().is_some_and(is_dictionary),
+        };
+        let text = if is_key { keys::get(self.py, text)? } else { PyString::from_bytes(self.py, text).ok()? };
+        self.stack.push(text.into_any());
         Some(())
     }
 
@@ -210,4 +219,8 @@ impl<'py, 'b> Reader<'py, 'b> {
         self.stack.push(tuple.into_any());
         Some(())
     }
+}
+
+fn is_dictionary(object: &Bound<'_, PyAny>) -> bool {
+    object.is_exact_instance_of::<PyDict>()
 }
