@@ -7,7 +7,7 @@ import pickle
 import random
 import string
 
-import pinyon.django  # noqa: F401: installs what the extension needs
+import pinyon.django  # noqa: F401  (it gives the extension what it needs of Django)
 import pytest
 from pinyon import _pinyon
 
