@@ -13,6 +13,12 @@ def install(
 ) -> None:
     """Take over Django's sentinel and functions. Called once, by ``pinyon.django.base``."""
 
+def pickle_dumps(value: Any, protocol: int) -> bytes:
+    """Return ``pickle.dumps(value, protocol)``; plain data is written in Rust."""
+
+def pickle_loads(data: bytes) -> Any:
+    """Return ``pickle.loads(data)``; plain data is read in Rust."""
+
 class Configuration:
     """The settings of one alias, read and validated. Raises ``ImproperlyConfigured``."""
 

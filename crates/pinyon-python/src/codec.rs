@@ -4,7 +4,7 @@
 //! `pickle_serde` (with pylibmc's flags read).
 
 use crate::backend::type_name;
-use crate::hooks::hooks;
+use crate::pickle;
 use pinyon::settings::{CompressorKind, SerializerKind};
 use pinyon::value::codec::flag;
 use pinyon::value::{compressor, detect};
@@ -176,7 +176,7 @@ impl Codec {
     fn serialize<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Content<'py>> {
         let py = value.py();
         let made = match self.serializers.first().and_then(|serializer| serializer.object.as_ref()) {
-            None => hooks(py)?.dumps.bind(py).call1((value, self.pickle_protocol))?,
+            None => return Ok(Content::Bytes(pickle::dumps(value, self.pickle_protocol)?)),
             Some(serializer) => serializer.bind(py).call_method1(intern!(py, "dumps"), (value,))?,
         };
         if let Ok(bytes) = made.cast::<PyBytes>() {
@@ -228,7 +228,7 @@ impl Codec {
         } else if item.flags == self.serialized_flags {
             self.deserialize(py, item.bytes)
         } else if item.flags & flag::PICKLE != 0 {
-            hooks(py)?.loads.bind(py).call1((PyBytes::new(py, item.bytes),))
+            pickle::loads(py, item.bytes)
         } else {
             Ok(PyBytes::new(py, item.bytes).into_any())
         }
@@ -236,16 +236,15 @@ impl Codec {
 
     /// The value, by the first serializer that reads it.
     fn deserialize<'py>(&self, py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-        let object = PyBytes::new(py, bytes);
         if let [serializer] = self.serializers.as_slice() {
-            return serializer.loads(object);
+            return serializer.loads(py, bytes);
         }
         let mut failure = None;
         for serializer in &self.serializers {
             if serializer.kind.is_some_and(|kind| !detect::may_be(kind, bytes)) {
                 continue;
             }
-            match serializer.loads(object.clone()) {
+            match serializer.loads(py, bytes) {
                 Err(error) if error.is_instance_of::<PyException>(py) => failure = failure.or(Some(error)),
                 read => return read,
             }
@@ -292,11 +291,10 @@ impl Codec {
 }
 
 impl Serializer {
-    fn loads<'py>(&self, bytes: Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
-        let py = bytes.py();
+    fn loads<'py>(&self, py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
         match &self.object {
-            None => hooks(py)?.loads.bind(py).call1((bytes,)),
-            Some(object) => object.bind(py).call_method1(intern!(py, "loads"), (bytes,)),
+            None => pickle::loads(py, bytes),
+            Some(object) => object.bind(py).call_method1(intern!(py, "loads"), (PyBytes::new(py, bytes),)),
         }
     }
 }

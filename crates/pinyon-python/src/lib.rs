@@ -19,6 +19,7 @@ mod hooks;
 mod local;
 mod local_view;
 mod operation;
+mod pickle;
 mod places;
 mod plain_caches;
 mod redis_cache;
@@ -49,6 +50,8 @@ mod _pinyon {
     use crate::local::LocMemCache;
     #[pymodule_export]
     use crate::local_view::StoreView;
+    #[pymodule_export]
+    use crate::pickle::{pickle_dumps, pickle_loads};
     #[pymodule_export]
     use crate::plain_caches::{FileBasedCache, MemcachedCache};
     #[pymodule_export]

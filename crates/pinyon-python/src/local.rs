@@ -7,8 +7,8 @@
 use crate::backend::{Backend, MadeKey, TimeoutArgument};
 use crate::configuration::Configuration;
 use crate::errors::{key_not_found, not_an_integer};
-use crate::hooks::hooks;
 use crate::local_view::StoreView;
+use crate::pickle;
 use crate::report;
 use arc_swap::ArcSwap;
 use pinyon::memory::{Added, Limits, Memory, Registry, Weigh};
@@ -42,7 +42,7 @@ impl LocalValue {
         if self.pickled {
             return Ok(self.object.bind(py).clone());
         }
-        hooks(py)?.dumps.bind(py).call1((&self.object, -1))
+        Ok(pickle::dumps(self.object.bind(py), -1)?.into_any())
     }
 }
 
@@ -73,8 +73,7 @@ impl LocMemCache {
     }
 
     /// Encodes as Django's pickling does: an error is the caller's.
-    fn encode(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<LocalValue> {
-        let py = slf.py();
+    fn encode(value: &Bound<'_, PyAny>) -> PyResult<LocalValue> {
         let kept = |bytes: usize| LocalValue {
             object: value.clone().unbind(),
             pickled: false,
@@ -99,7 +98,7 @@ impl LocMemCache {
         if value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>() {
             return Ok(kept(32));
         }
-        let pickle = hooks(py)?.dumps.bind(py).call1((value, -1))?.cast_into::<PyBytes>()?;
+        let pickle = pickle::dumps(value, -1)?;
         let weight = u32::try_from(48 + pickle.as_bytes().len()).unwrap_or(u32::MAX);
         Ok(LocalValue { object: pickle.into_any().unbind(), pickled: true, weight })
     }
@@ -111,7 +110,8 @@ impl LocMemCache {
         if !value.pickled {
             return Ok(Some(object));
         }
-        match hooks(py)?.loads.bind(py).call1((object,)) {
+        let pickle = object.cast::<PyBytes>()?;
+        match pickle::loads(py, pickle.as_bytes()) {
             Ok(value) => Ok(Some(value)),
             Err(error) => slf.get().configuration()?.bad_value(py, key, error).map(|()| None),
         }
@@ -157,7 +157,7 @@ impl LocMemCache {
             let seen = before.object.clone_ref(py);
             let Some(number) = Self::decode(slf, key.bytes(), before)? else { return Ok(None) };
             let sum = number.add(delta).map_err(|error| not_an_integer(slf.as_super(), error))?;
-            let encoded = Self::encode(slf, &sum)?;
+            let encoded = Self::encode(&sum)?;
             let replaced = store.update(key.bytes(), &Self::limits(slf), |value| {
                 if value.object.is(&seen) { (Some(encoded), true) } else { (None, false) }
             });
@@ -230,7 +230,7 @@ impl LocMemCache {
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let made = Backend::make_key(slf.as_super(), key, version)?;
-        let value = Self::encode(slf, value)?;
+        let value = Self::encode(value)?;
         let expiry = Self::expiry(slf, &timeout)?;
         slf.get().store.load().set(made.bytes(), value, expiry, &Self::limits(slf));
         Ok(())
@@ -245,7 +245,7 @@ impl LocMemCache {
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
         let made = Backend::make_key(slf.as_super(), key, version)?;
-        let value = Self::encode(slf, value)?;
+        let value = Self::encode(value)?;
         let expiry = Self::expiry(slf, &timeout)?;
         let added = slf.get().store.load().add(made.bytes(), value, expiry, &Self::limits(slf));
         Ok(added == Added::Stored)
@@ -354,7 +354,7 @@ impl LocMemCache {
         let expiry = Self::expiry(slf, &timeout)?;
         let mut encoded = Vec::with_capacity(data.len());
         for (key, value) in &data {
-            encoded.push((Backend::make_key(slf.as_super(), key, version)?, Self::encode(slf, value)?));
+            encoded.push((Backend::make_key(slf.as_super(), key, version)?, Self::encode(value)?));
         }
         for index in slf.get().store.load().set_many(encoded, expiry, &Self::limits(slf)) {
             failed.append(&data[index].0)?;

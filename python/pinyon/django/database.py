@@ -187,7 +187,7 @@ class DatabaseCache(Backend, BaseDatabaseCache):
 
     def _encode(self, value: Any) -> str:
         serializer = self._configuration.serializer
-        data = pickle.dumps(value, self.pickle_protocol) if serializer is None else serializer.dumps(value)
+        data = _pinyon.pickle_dumps(value, self.pickle_protocol) if serializer is None else serializer.dumps(value)
         return base64.b64encode(data).decode("ascii")
 
     def _decode(self, key: str, text: str) -> Any:
@@ -195,7 +195,7 @@ class DatabaseCache(Backend, BaseDatabaseCache):
         serializer = self._configuration.serializer
         try:
             data = base64.b64decode(text, validate=True)
-            return pickle.loads(data) if serializer is None else serializer.loads(data)
+            return _pinyon.pickle_loads(data) if serializer is None else serializer.loads(data)
         except Exception as error:
             self._configuration.bad_value(key, error)
             return self._missing_key
