@@ -175,6 +175,11 @@ impl RedisStore {
         }
     }
 
+    /// How finely it sends timeouts.
+    pub fn timeout_unit(&self) -> TimeoutUnit {
+        self.unit
+    }
+
     /// How often the primary has failed in a row, and for how long it is left alone because of that; the second is zero
     /// while it may be asked.
     pub fn breaker(&self) -> (u32, Duration) {

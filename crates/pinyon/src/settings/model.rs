@@ -256,6 +256,18 @@ pub struct RedisSettings {
     pub pickle_protocol: Option<u8>,
     /// OPTIONS ON_BAD_VALUE.
     pub on_bad_value: OnBadValue,
+    /// OPTIONS `CLEAR`: what `clear()` removes, `"database"` (default) or `"prefix"`.
+    pub clear_scope: ClearScope,
+}
+
+/// What `clear()` of a Redis cache removes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ClearScope {
+    /// The whole database, other applications' keys in it too, as Django's does.
+    #[default]
+    Database,
+    /// The keys of the cache's prefix and version.
+    Prefix,
 }
 
 /// How finely a timeout is sent to Redis.
@@ -413,6 +425,7 @@ impl Default for RedisSettings {
             integers_as_digits: true,
             pickle_protocol: None,
             on_bad_value: OnBadValue::default(),
+            clear_scope: ClearScope::default(),
         }
     }
 }
