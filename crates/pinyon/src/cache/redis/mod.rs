@@ -132,15 +132,13 @@ impl Cache {
     }
 
     fn redis_base(&self) -> Result<Base<'_>> {
-        match &self.shared.reach {
-            Reach::Redis(store) => Ok(Base { cache: self, store, scan_count: SCAN_COUNT }),
-            _ => {
-                let backend = self.shared.store.backend();
-                let error = Error::new(ErrorKind::Unsupported, format!("this cache is on {backend}, not on Redis"))
-                    .with_hint("These methods are for a cache whose BACKEND is Redis");
-                Err(self.explain(error, "redis"))
-            }
+        if let Reach::Redis(store) = &self.shared.reach {
+            return Ok(Base { cache: self, store, scan_count: SCAN_COUNT });
         }
+        let message = format!("this cache is on {}, not on Redis", self.shared.store.backend());
+        let error = Error::new(ErrorKind::Unsupported, message)
+            .with_hint("These methods are for a cache whose BACKEND is Redis");
+        Err(self.explain(error, "redis"))
     }
 }
 

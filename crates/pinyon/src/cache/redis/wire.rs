@@ -158,11 +158,7 @@ impl<A: Answered<RespProtocol>> One<A> {
     }
 
     pub(super) fn bytes(&self) -> Result<Option<&[u8]>> {
-        match self.reply()? {
-            Reply::Bytes(bytes) | Reply::Status(bytes) => Ok(Some(bytes)),
-            Reply::Nil => Ok(None),
-            _ => Err(unexpected("a string")),
-        }
+        string(&self.reply()?)
     }
 
     /// The elements of an array, none for no array at all.
@@ -176,7 +172,7 @@ impl<A: Answered<RespProtocol>> One<A> {
 
     /// The strings of an array, none for each that is nil.
     pub(super) fn strings(&self) -> Result<Vec<Option<&[u8]>>> {
-        self.elements()?.into_iter().map(string).collect()
+        self.elements()?.iter().map(string).collect()
     }
 }
 
@@ -196,8 +192,8 @@ pub(super) fn count(reply: Result<Reply<'_>>) -> Result<u64> {
     }
 }
 
-pub(super) fn string(reply: Reply<'_>) -> Result<Option<&[u8]>> {
-    match reply {
+fn string<'a>(reply: &Reply<'a>) -> Result<Option<&'a [u8]>> {
+    match *reply {
         Reply::Bytes(bytes) | Reply::Status(bytes) => Ok(Some(bytes)),
         Reply::Nil => Ok(None),
         _ => Err(unexpected("a string")),
