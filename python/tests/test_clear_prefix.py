@@ -1,5 +1,7 @@
 """OPTIONS CLEAR = "prefix": clear() removes the keys of this cache's prefix and version, and no others."""
 
+import hashlib
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from pinyon.exceptions import CacheConnectionError
@@ -13,6 +15,10 @@ pytestmark = pytest.mark.pinyon_only
 
 def turned(key, prefix, version):
     return f"{version}/{prefix}/{key}"
+
+
+def hashed(key, prefix, version):
+    return hashlib.sha256(f"{prefix}:{version}:{key}".encode()).hexdigest()
 
 
 @pytest.fixture
@@ -61,6 +67,15 @@ def test_a_dead_server_is_an_error_or_ignored_as_the_settings_say(ignore, params
     else:
         with pytest.raises(CacheConnectionError, match="clear"):
             face(cache).clear()
+
+
+def test_keys_that_no_pattern_fits_are_an_error(params, configure, face):
+    options = {"CLEAR": "prefix"}
+    cache = configure({"default": params("redis", KEY_FUNCTION=hashed, OPTIONS=options)})["default"]
+    cache.set("a", 1)
+    with pytest.raises(ImproperlyConfigured, match="KEY_FUNCTION"):
+        face(cache).clear()
+    assert cache.get("a") == 1
 
 
 def test_a_scope_that_there_is_not_is_named(params, configure):

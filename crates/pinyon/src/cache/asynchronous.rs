@@ -138,6 +138,9 @@ impl Cache {
 
     /// Removes every entry of the store, those of other applications in it too, as Django does; on Redis with `CLEAR = "prefix"`,
     /// only those of this cache's prefix and version.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] if that is asked for and KEY_FUNCTION hashes keys.
     pub async fn clear(&self) -> Result<()> {
         match self.clear_scope {
             ClearScope::Database => self.in_task().clear().await,

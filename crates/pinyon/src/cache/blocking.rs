@@ -155,6 +155,9 @@ impl<'a> BlockingCache<'a> {
 
     /// Removes every entry of the store, those of other applications in it too, as Django does; on Redis with `CLEAR = "prefix"`,
     /// only those of this cache's prefix and version.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] if that is asked for and KEY_FUNCTION hashes keys.
     pub fn clear(&self) -> Result<()> {
         match self.cache.clear_scope {
             ClearScope::Database => now(self.here().clear()),

@@ -189,9 +189,13 @@ fn clear_with_prefix_asks_the_key_function_for_its_pattern() {
         "[default]\nBACKEND = 'redis'\nLOCATION = '{location}'\nKEY_PREFIX = 'p'\nKEY_FUNCTION = 'shop.keys.reversed'\n\
          OPTIONS = {{ CLEAR = 'prefix' }}"
     );
+    let settings = || pinyon::Settings::from_toml(&toml).unwrap();
+    let hashed = Caches::builder().key_function("shop.keys.reversed", |key, _, _| format!("{:x}", key.len()));
+    let error = hashed.build(settings()).get("default").unwrap().blocking().clear().unwrap_err();
+    assert_eq!((error.kind(), error.operation()), (ErrorKind::Unsupported, Some("clear")));
     let caches = Caches::builder()
         .key_function("shop.keys.reversed", |key, prefix, version| format!("{version}/{prefix}/{key}"))
-        .build(pinyon::Settings::from_toml(&toml).unwrap());
+        .build(settings());
     let cache = caches.get("default").unwrap().blocking();
     cache.set("key", &1, Timeout::Default).unwrap();
     let typed = cache.redis().unwrap();

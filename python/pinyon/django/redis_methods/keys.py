@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache.backends.base import default_key_func
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from pinyon.django.redis_methods.lock import AsyncRedisLock, RedisLock
@@ -181,7 +182,13 @@ class Keys(RedisMethods):
 
     def _delete_all(self) -> Plan[int]:
         """Remove the entries of this cache's prefix and version."""
-        return (yield from self._delete(self._pattern("*", None), None))
+        pattern = self._pattern("*", None)
+        if "*" not in pattern:
+            raise ImproperlyConfigured(
+                'KEY_FUNCTION makes keys that no pattern fits, so CLEAR = "prefix" cannot find them. '
+                'Set CLEAR to "database", or let the keys begin with prefix and version.'
+            )
+        return (yield from self._delete(pattern, None))
 
     def _scan(self, pattern: str, itersize: int | None, cursor: int) -> tuple[Any, ...]:
         count = itersize or getattr(settings, "DJANGO_REDIS_SCAN_ITERSIZE", None) or SCAN_ITERSIZE

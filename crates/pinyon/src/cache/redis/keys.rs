@@ -4,7 +4,8 @@
 use super::Redis;
 use super::pages::Scan;
 use super::wire::{count, page, sound};
-use super::{BlockingRedis, Over, faces};
+use super::{BlockingRedis, Over, Wire, faces};
+use crate::error::{Error, ErrorKind, Result};
 use crate::redis::Reply;
 use std::collections::HashSet;
 
@@ -57,5 +58,17 @@ faces! { Redis<'_>, BlockingRedis<'_>, Over:
             }
         }
         Ok(deleted)
+    }
+}
+
+impl<W: Wire> Over<'_, W> {
+    /// Removes the entries of this cache's prefix and version.
+    pub(super) async fn delete_all(&self) -> Result<()> {
+        if !self.base.cache.keys.pattern("*").contains('*') {
+            let message = "KEY_FUNCTION makes keys that no pattern fits, so CLEAR = \"prefix\" cannot find them";
+            let hint = "Set CLEAR to \"database\", or let the keys begin with prefix and version";
+            return Err(Error::new(ErrorKind::Unsupported, message).with_hint(hint));
+        }
+        self.delete_pattern("*").await.map(drop)
     }
 }

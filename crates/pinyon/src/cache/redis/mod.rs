@@ -168,7 +168,7 @@ impl<'a> Redis<'a> {
 
     pub(super) async fn clear_prefix(&self) -> Result<()> {
         let over = self.over("clear");
-        over.named(over.delete_pattern("*").await.map(drop))
+        over.named(over.delete_all().await)
     }
 }
 
@@ -186,6 +186,6 @@ impl<'a> BlockingRedis<'a> {
 
     pub(super) fn clear_prefix(&self) -> Result<()> {
         let over = self.over("clear");
-        over.named(crate::net::now(over.delete_pattern("*")).map(drop))
+        over.named(crate::net::now(over.delete_all()))
     }
 }
