@@ -27,6 +27,9 @@ class Configuration:
     def places(self) -> list[str]:
         """The stores that hold the entries, without credentials: caches that have one in common share their keys there."""
     @property
+    def clears_prefix(self) -> bool:
+        """Whether ``clear`` removes only the keys of the prefix and the version: Redis with CLEAR ``"prefix"``."""
+    @property
     def redis_addresses(self) -> list[tuple[str, int, bool]]:
         """Host, port, and whether TLS is spoken, of every Redis server that is reached through the network."""
     @property

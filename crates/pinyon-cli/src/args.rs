@@ -170,7 +170,7 @@ Examples:
         #[arg(long)]
         sql: bool,
     },
-    /// Remove EVERY key of the store behind an alias, those of other applications too
+    /// Remove EVERY key of the store behind an alias, those of other applications too (with CLEAR = "prefix" its own)
     #[command(after_help = "\
 Asks first. Without a terminal to ask on, --yes is needed.
 

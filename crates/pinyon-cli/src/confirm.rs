@@ -1,7 +1,7 @@
 //! The question before everything is removed.
 
 use crate::failure::Failure;
-use pinyon::settings::{BackendSettings, CacheSettings};
+use pinyon::settings::{BackendSettings, CacheSettings, ClearScope};
 use std::io::{self, IsTerminal, Write};
 
 /// Asks on the terminal whether the whole store may be emptied.
@@ -12,11 +12,16 @@ pub(crate) fn emptying(settings: &CacheSettings) -> Result<(), Failure> {
             "Give --yes if every key of the store may go",
         ));
     }
-    let question = format!(
-        "This empties the WHOLE store of the cache '{}' ({}): every key in it, also those of other\napplications. Go on? [y/N] ",
-        settings.alias,
-        servers(settings)
-    );
+    let (alias, servers) = (&settings.alias, servers(settings));
+    let what = match &settings.backend {
+        BackendSettings::Redis(redis) if redis.clear_scope == ClearScope::Prefix => {
+            format!("removes every key with the prefix and the version of the cache '{alias}' ({servers})")
+        }
+        _ => format!(
+            "empties the WHOLE store of the cache '{alias}' ({servers}): every key in it, also those of other\napplications"
+        ),
+    };
+    let question = format!("This {what}. Go on? [y/N] ");
     let mut answer = String::new();
     let mut stderr = io::stderr().lock();
     let read = stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush());

@@ -5,7 +5,7 @@ use crate::errors::improperly_configured;
 use crate::formats::{Site, built_in};
 use crate::hooks::hooks;
 use crate::places;
-use pinyon::settings::{BackendSettings, CacheSettings, Entry, Node, OnBadValue, SerializerKind, Value};
+use pinyon::settings::{BackendSettings, CacheSettings, ClearScope, Entry, Node, OnBadValue, SerializerKind, Value};
 use pinyon::value::codec::flag;
 use pyo3::exceptions::{PyAttributeError, PyException, PyImportError};
 use pyo3::prelude::*;
@@ -84,6 +84,12 @@ impl Configuration {
     #[getter]
     fn places(&self) -> Vec<String> {
         places::of(&self.settings)
+    }
+
+    /// Whether `clear` removes only the keys of the prefix and the version: Redis with CLEAR = "prefix".
+    #[getter]
+    fn clears_prefix(&self) -> bool {
+        matches!(&self.settings, BackendSettings::Redis(redis) if redis.clear_scope == ClearScope::Prefix)
     }
 
     /// `(host, port, TLS)` of every Redis server that is reached through the network.

@@ -9,7 +9,7 @@ use crate::key::{DEFAULT_KEY_FUNCTION, KeyFunction, KeyMaker, Version};
 use crate::memcached::MemcachedStore;
 use crate::memory::MemoryStore;
 use crate::redis::RedisStore;
-use crate::settings::{BackendSettings, CacheSettings, Format, Note, OnBadValue, SerializerKind, Settings};
+use crate::settings::{BackendSettings, CacheSettings, ClearScope, Format, Note, OnBadValue, SerializerKind, Settings};
 use crate::store::Store;
 use crate::value::{Codec, Layout};
 use std::collections::HashMap;
@@ -236,7 +236,12 @@ fn open(entry: &Entry) -> Result<Cache> {
             (Arc::new(DummyStore), codec, OnBadValue::default())
         }
     };
-    Ok(Cache::with_bad_values(&settings.alias, store, codec, keys, settings.timeout, on_bad_value))
+    let clear_scope = match &settings.backend {
+        BackendSettings::Redis(redis) => redis.clear_scope,
+        _ => ClearScope::default(),
+    };
+    let cache = Cache::with_bad_values(&settings.alias, store, codec, keys, settings.timeout, on_bad_value);
+    Ok(cache.clearing(clear_scope))
 }
 
 /// The kinds that `option` names; `names` are those that both faces have.

@@ -87,6 +87,39 @@ impl KeyMaker {
             None => [self.head.as_str(), key].concat(),
         }
     }
+
+    /// The Redis glob for the keys that [`KeyMaker::make`] makes of those that fit `pattern`: prefix and version stand in it
+    /// literally. What a key function makes of a pattern is its own matter: one that hashes keys makes none that fits.
+    pub fn pattern(&self, pattern: &str) -> String {
+        let (prefix, version) = (literally(&self.prefix), literally(&self.version.to_string()));
+        match &self.function {
+            Some(function) => function(pattern, &prefix, &Version::Text(version)),
+            None => format!("{prefix}:{version}:{pattern}"),
+        }
+    }
+
+    /// The key that the caller uses, of one that [`KeyMaker::make`] made. With a key function: what is behind the second
+    /// colon, as django-redis has it.
+    pub fn reverse<'k>(&self, made: &'k str) -> &'k str {
+        let behind = match &self.function {
+            // A prefix may have colons in it.
+            None => made.strip_prefix(self.head.as_str()),
+            Some(_) => None,
+        };
+        behind.unwrap_or_else(|| made.splitn(3, ':').last().unwrap_or(made))
+    }
+}
+
+/// `text` as a Redis glob that fits nothing else.
+fn literally(text: &str) -> String {
+    let mut glob = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '\\' | '^') {
+            glob.push('\\');
+        }
+        glob.push(character);
+    }
+    glob
 }
 
 impl fmt::Debug for KeyMaker {
@@ -190,6 +223,16 @@ mod tests {
     fn a_key_function_gets_key_prefix_and_version() {
         let function: KeyFunction = Arc::new(|key, prefix, version| format!("{key}/{prefix}/{version}"));
         assert_eq!(KeyMaker::new("p", Version::Text("v2".into()), Some(function)).make("k"), "k/p/v2");
+    }
+
+    #[test]
+    fn a_pattern_has_prefix_and_version_literally_and_keys_come_back_without_them() {
+        let keys = KeyMaker::new("sh*p:[x]", Version::Text("v?".into()), None);
+        assert_eq!(keys.pattern("a*"), r"sh\*p:\[x\]:v\?:a*");
+        assert_eq!(keys.reverse("sh*p:[x]:v?:a:b"), "a:b");
+        let function: KeyFunction = Arc::new(|key, prefix, version| format!("{version}:{prefix}:{key}"));
+        let keys = KeyMaker::new("p^", Version::Number(2), Some(function));
+        assert_eq!((keys.pattern("a*").as_str(), keys.reverse("2:p^:a:b")), (r"2:p\^:a*", "a:b"));
     }
 
     #[test]

@@ -34,6 +34,7 @@
 //! - [`Caches`] reads the dictionary from TOML, JSON, a URL or a settings.py; [`Cache`] is one of them, with methods
 //!   for tasks of a tokio runtime (feature `tokio`, on by default); [`Cache::blocking`] has the same for threads, and needs neither
 //!   that feature nor a runtime.
+//! - [`Cache::redis`]: what Redis can do beyond that, typed: sets, hashes, lists, sorted sets, locks, keys by a pattern, scripts.
 //! - [`settings`]: every key and option, with its meaning and default.
 //! - [`django`]: the keys under which Django caches pages and template fragments, so that a Rust program can drop them.
 //! - [`memory::Memory`] holds values of any Rust type, without serializing them.
@@ -72,6 +73,11 @@ pub use server_store::{Found, ServerStore};
 pub use settings::Settings;
 pub use store::{Integer, Item, Reach, Store};
 pub use timeout::{Expiry, Timeout, Ttl};
+
+/// The Rust example of the page about Redis compiles.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../../../docs/redis.md")]
+struct RedisPage;
 
 /// The Rust example of the README runs as a test.
 #[cfg(doctest)]

@@ -3,6 +3,7 @@
 //! The rules are Django's (`BaseCache.get_backend_timeout` and the per-backend conversions): the default of the cache if
 //! nothing is said, never if it is none, already expired if it is zero or negative.
 
+use crate::settings::TimeoutUnit;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Memcached reads an expiry above this many seconds (30 days) as a moment in Unix time.
@@ -85,6 +86,15 @@ impl Expiry {
                 Self::In(Duration::new(duration.as_secs(), nanos))
             }
             other => other,
+        }
+    }
+
+    /// Whole units, rounded down: what is sent to Redis.
+    #[must_use]
+    pub fn to_whole(self, unit: TimeoutUnit) -> Self {
+        match unit {
+            TimeoutUnit::Seconds => self.to_whole_seconds(),
+            TimeoutUnit::Milliseconds => self.to_whole_milliseconds(),
         }
     }
 

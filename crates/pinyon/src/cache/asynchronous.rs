@@ -4,6 +4,7 @@ use super::Cache;
 use super::operations::Operations;
 use super::task::InTask;
 use crate::error::{Error, Result};
+use crate::settings::ClearScope;
 use crate::store::ServerReport;
 use crate::timeout::{Timeout, Ttl};
 use serde::Serialize;
@@ -135,9 +136,16 @@ impl Cache {
         self.in_task().incr_version(key, delta).await
     }
 
-    /// Removes every entry of the store, those of other applications in it too, as Django does.
+    /// Removes every entry of the store, those of other applications in it too, as Django does; on Redis with `CLEAR = "prefix"`,
+    /// only those of this cache's prefix and version.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] if that is asked for and KEY_FUNCTION hashes keys.
     pub async fn clear(&self) -> Result<()> {
-        self.in_task().clear().await
+        match self.clear_scope {
+            ClearScope::Database => self.in_task().clear().await,
+            ClearScope::Prefix => self.redis()?.clear_prefix().await,
+        }
     }
 
     /// How long an entry has left.

@@ -5,6 +5,7 @@ use super::flight::{Flights, Lead, Wait};
 use super::operations::{Access, Operations, take};
 use crate::error::{Error, Result};
 use crate::net::now;
+use crate::settings::ClearScope;
 use crate::store::{Integer, Item, ServerReport, Store};
 use crate::timeout::{Expiry, Timeout, Ttl};
 use serde::Serialize;
@@ -19,7 +20,7 @@ use std::thread::{self, Thread};
 /// The blocking face of a [`Cache`], with the same errors.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockingCache<'a> {
-    cache: &'a Cache,
+    pub(super) cache: &'a Cache,
 }
 
 #[allow(clippy::missing_errors_doc)] // said once, at `Cache`
@@ -152,9 +153,16 @@ impl<'a> BlockingCache<'a> {
         now(self.here().incr_version(key, delta))
     }
 
-    /// Removes every entry of the store, those of other applications in it too, as Django does.
+    /// Removes every entry of the store, those of other applications in it too, as Django does; on Redis with `CLEAR = "prefix"`,
+    /// only those of this cache's prefix and version.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] if that is asked for and KEY_FUNCTION hashes keys.
     pub fn clear(&self) -> Result<()> {
-        now(self.here().clear())
+        match self.cache.clear_scope {
+            ClearScope::Database => now(self.here().clear()),
+            ClearScope::Prefix => self.redis()?.clear_prefix(),
+        }
     }
 
     /// How long an entry has left.

@@ -8,6 +8,7 @@ mod asynchronous;
 mod blocking;
 mod flight;
 mod operations;
+pub(crate) mod redis;
 #[cfg(feature = "tokio")]
 mod task;
 
@@ -15,10 +16,8 @@ pub use blocking::BlockingCache;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyMaker, Version, key_warnings};
-use crate::settings::OnBadValue;
-#[cfg(feature = "tokio")]
-use crate::store::Reach;
-use crate::store::{Item, Store};
+use crate::settings::{ClearScope, OnBadValue};
+use crate::store::{Item, Reach, Store};
 use crate::timeout::Expiry;
 use crate::value::Codec;
 use serde::de::DeserializeOwned;
@@ -44,6 +43,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub struct Cache {
     shared: Arc<Shared>,
     keys: KeyMaker,
+    clear_scope: ClearScope,
 }
 
 struct Shared {
@@ -52,7 +52,6 @@ struct Shared {
     codec: Codec,
     on_bad_value: OnBadValue,
     store: Arc<dyn Store>,
-    #[cfg(feature = "tokio")]
     reach: Reach,
     counters: Counters,
 }
@@ -95,12 +94,16 @@ impl Cache {
             timeout,
             codec,
             on_bad_value,
-            #[cfg(feature = "tokio")]
             reach: store.clone().reach(),
             store,
             counters: Counters::default(),
         };
-        Self { shared: Arc::new(shared), keys }
+        Self { shared: Arc::new(shared), keys, clear_scope: ClearScope::default() }
+    }
+
+    /// The same cache, whose `clear` removes this much.
+    pub(crate) fn clearing(self, clear_scope: ClearScope) -> Self {
+        Self { clear_scope, ..self }
     }
 
     /// The name of the cache in the dictionary.
@@ -116,7 +119,7 @@ impl Cache {
     /// The same cache with another default version.
     #[must_use]
     pub fn with_version(&self, version: impl Into<Version>) -> Self {
-        Self { shared: self.shared.clone(), keys: self.keys.with_version(version.into()) }
+        Self { keys: self.keys.with_version(version.into()), ..self.clone() }
     }
 
     /// The methods that block the calling thread until the server has answered.
@@ -154,9 +157,14 @@ impl Cache {
         error.with_alias(&self.shared.alias).with_operation(operation)
     }
 
-    /// The value in `item`; none, counted and logged once, if its bytes cannot be read and the settings say so.
+    /// The value in `item`; none as [`Cache::readable`] says.
     fn decode<T: DeserializeOwned>(&self, key: &str, item: Item<'_>) -> Result<Option<T>> {
-        match self.shared.codec.decode(item) {
+        self.readable(key, self.shared.codec.decode(item))
+    }
+
+    /// A value that was decoded; none, counted and logged once, if its bytes cannot be read and the settings say so.
+    fn readable<T>(&self, key: &str, decoded: Result<T>) -> Result<Option<T>> {
+        match decoded {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.kind() == ErrorKind::BadValue && self.shared.on_bad_value == OnBadValue::Miss => {
                 let counters = &self.shared.counters;

@@ -14,8 +14,13 @@ mod expiry;
 mod integers;
 mod items;
 mod many;
+mod redis;
 mod size;
 mod threads;
+
+pub use redis::run_redis;
+#[cfg(feature = "tokio")]
+pub use redis::run_redis_on;
 
 use crate::settings::SerializerKind;
 use crate::store::{Integer, Item, Store};

@@ -13,7 +13,7 @@ pub(super) const INCR_SCRIPT: &str = include_str!("incr.lua");
 /// SHA-1 of [`INCR_SCRIPT`], by which the server knows it; a test asks a server.
 pub(super) const INCR_SCRIPT_SHA1: &str = "0e9c68a85fec1c84af4f7e5f8bf8644108f172b7";
 /// The longest expiry that is sent (about 300 years): the server adds the time of day in milliseconds, in 64 bits.
-const LONGEST: Duration = Duration::from_secs(9_999_999_999);
+pub(crate) const LONGEST: Duration = Duration::from_secs(9_999_999_999);
 
 /// One cache operation. Keys are made keys, values encoded.
 #[derive(Clone, Copy)]
@@ -91,7 +91,7 @@ impl Command<'_> {
 
     /// Appends the request; returns the number of replies.
     pub(super) fn encode(&self, unit: TimeoutUnit, out: &mut Vec<u8>) -> usize {
-        let sent = |expiry: Expiry| sent(unit, expiry);
+        let sent = |expiry: Expiry| expiry.to_whole(unit);
         match *self {
             Self::Get(key) => write_command(out, &[b"GET", key.as_bytes()]),
             Self::Set(key, value, expiry) => return encode_set(out, key, value, sent(expiry), None),
@@ -125,14 +125,6 @@ impl Command<'_> {
 /// Appends what lets a server of a cluster answer the next command although it does not have the slot yet.
 pub(super) fn write_asking(out: &mut Vec<u8>) {
     write_command(out, &[b"ASKING"]);
-}
-
-/// An expiry as finely as it is sent.
-pub(super) fn sent(unit: TimeoutUnit, expiry: Expiry) -> Expiry {
-    match unit {
-        TimeoutUnit::Seconds => expiry.to_whole_seconds(),
-        TimeoutUnit::Milliseconds => expiry.to_whole_milliseconds(),
-    }
 }
 
 /// Appends a command that has nothing but a key.
@@ -359,7 +351,7 @@ pub(super) fn info_field<'a>(info: &'a [u8], name: &str) -> Option<&'a str> {
     std::str::from_utf8(info).ok()?.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }
 
-pub(super) fn unexpected(wanted: &str) -> Error {
+pub(crate) fn unexpected(wanted: &str) -> Error {
     Error::new(ErrorKind::Protocol, format!("Redis answered with something other than {wanted}"))
         .with_hint("Check that LOCATION names a Redis server, and that nothing changes the bytes between")
 }

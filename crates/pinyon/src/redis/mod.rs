@@ -22,6 +22,12 @@ mod sentinel;
 mod store;
 mod topology;
 
+pub use crate::cache::redis::{
+    AddToSorted, BlockingLock, BlockingLockGuard, BlockingPages, BlockingRedis, Condition, OwnedReply, Place, Script,
+};
+#[cfg(feature = "tokio")]
+pub use crate::cache::redis::{Lock, LockGuard, Pages, Redis};
+pub(crate) use command::{LONGEST, unexpected};
 pub use protocol::{Replies, Reply, server_error};
 pub use raw::{Commands, Results};
 pub use store::RedisStore;

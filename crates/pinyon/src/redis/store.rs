@@ -182,6 +182,11 @@ impl RedisStore {
         failure.map_or(Ok(answers), Err)
     }
 
+    /// How finely it sends timeouts.
+    pub fn timeout_unit(&self) -> TimeoutUnit {
+        self.unit
+    }
+
     /// How often a primary has failed in a row, and for how long it is left alone because of that; the second is zero
     /// while it may be asked. Of several primaries, the one that is worst off.
     pub fn breaker(&self) -> (u32, Duration) {
@@ -392,7 +397,7 @@ impl ServerStore for RedisStore {
     ) -> Result<Vec<usize>> {
         if self.is_divided() {
             let item = |index: usize| items.get(index).map_or(("", &[][..]), |(key, item)| (*key, item.bytes));
-            let sent = command::sent(self.unit, expiry);
+            let sent = expiry.to_whole(self.unit);
             let write = |index: usize, out: &mut Vec<u8>| {
                 let (key, bytes) = item(index);
                 match sent {

@@ -260,6 +260,8 @@ pub struct RedisSettings {
     pub on_bad_value: OnBadValue,
     /// OPTIONS `CLIENT_CLASS` is django-redis's HerdClient: values are wrapped in a Python object. Default false.
     pub herd: bool,
+    /// OPTIONS `CLEAR`: what `clear()` removes, `"database"` (default) or `"prefix"`.
+    pub clear_scope: ClearScope,
 }
 
 /// Which server of a Redis cache has a key.
@@ -315,6 +317,16 @@ pub struct SentinelSettings {
 pub struct ClusterSettings {
     /// OPTIONS READ_FROM_REPLICAS; default false.
     pub read_from_replicas: bool,
+}
+
+/// What `clear()` of a Redis cache removes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ClearScope {
+    /// The whole database, other applications' keys in it too, as Django's does.
+    #[default]
+    Database,
+    /// The keys of the cache's prefix and version.
+    Prefix,
 }
 
 /// How finely a timeout is sent to Redis.
@@ -474,6 +486,7 @@ impl Default for RedisSettings {
             pickle_protocol: None,
             on_bad_value: OnBadValue::default(),
             herd: false,
+            clear_scope: ClearScope::default(),
         }
     }
 }

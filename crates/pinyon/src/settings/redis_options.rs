@@ -3,7 +3,7 @@
 use super::backend::Redis;
 use super::fields::{Field, Problems, Section, refuse_doubles, set};
 use super::formats;
-use super::model::{RedisPlacement, RedisSettings, RingNames, TimeoutUnit, TlsSettings};
+use super::model::{ClearScope, RedisPlacement, RedisSettings, RingNames, TimeoutUnit, TlsSettings};
 use super::node::{Entry, Span, Value};
 use super::redis_servers;
 use super::validate::{maxmemory_hint, no_meaning};
@@ -60,6 +60,7 @@ pub(super) const NAMES: &[&str] = &[
     "REPLICA_READ_ONLY",
     "TIMEOUT_UNIT",
     "ON_BAD_VALUE",
+    "CLEAR",
 ];
 
 /// Settings in the making: what holds for the cache, and what each server has unless its URL says otherwise.
@@ -155,6 +156,10 @@ pub(super) fn apply(entry: &Entry, section: Section<'_>, draft: &mut Draft, prob
             set(&mut settings.timeout_unit, field.choice(problems, &units));
         }
         "ON_BAD_VALUE" => set(&mut settings.on_bad_value, field.on_bad_value(problems)),
+        "CLEAR" => {
+            let scopes = [("database", ClearScope::Database), ("prefix", ClearScope::Prefix)];
+            set(&mut settings.clear_scope, field.choice(problems, &scopes));
+        }
         name if name.eq_ignore_ascii_case("MAX_ENTRIES")
             || name.eq_ignore_ascii_case("CULL_FREQUENCY")
             || name.eq_ignore_ascii_case("MAX_BYTES") =>

@@ -103,7 +103,7 @@ impl Codec {
             Layout::Digits => {
                 let bytes = match integer_digits(value) {
                     Some(digits) => digits.into_bytes(),
-                    None => self.compress(self.serialize(value)?)?,
+                    None => self.encode_serialized(value)?,
                 };
                 Ok(Encoded { bytes, flags: 0 })
             }
@@ -144,6 +144,28 @@ impl Codec {
                 let bytes = unpack(item)?;
                 self.decode_flagged(&bytes, item.flags)
             }
+        }
+    }
+
+    /// Encodes a member of a Redis sorted set: the serializer has the integers too, as with django-redis.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`] if the serializer cannot write it.
+    pub fn encode_serialized<T: Serialize + ?Sized>(&self, value: &T) -> Result<Vec<u8>> {
+        self.compress(self.serialize(value)?)
+    }
+
+    /// Decodes what [`Codec::encode_serialized`] made. Digits are an integer only if the serializer cannot read them.
+    ///
+    /// # Errors
+    /// As [`Codec::decode`].
+    pub fn decode_serialized<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {
+        let read = compressor::unpack(&self.compressors, bytes).and_then(|bytes| self.deserialize(&bytes));
+        match (read, integer::parse(bytes)) {
+            (Err(error), Some(number)) if error.kind() == ErrorKind::BadValue => {
+                from_scalar(Scalar::Integer(number), false)
+            }
+            (read, _) => read,
         }
     }
 

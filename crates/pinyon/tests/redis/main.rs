@@ -12,3 +12,4 @@ mod replicas;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod sizes;
+mod typed;

@@ -7,6 +7,7 @@ mod runtimes;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod single_flight;
+mod typed;
 
 use pinyon::redis::{RedisStore, RespProtocol};
 use pinyon::settings::{RedisSettings, Settings};

@@ -8,7 +8,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 
 from pinyon import _pinyon
 from pinyon.django.redis_methods.connection import RedisConnection
-from pinyon.django.redis_methods.plan import Plan, RedisMethods, Request, operation, twin
+from pinyon.django.redis_methods.plan import Plan, RedisMethods, Request, arun, operation, run, twin
 from pinyon.exceptions import CacheServerError
 
 # What stands behind these methods; asked here and not through super(), which costs a look-up more.
@@ -126,9 +126,15 @@ class Entries(RedisMethods):
         return _rust.set_many(self, data, timeout, version)
 
     def clear(self, client: Any = None) -> Any:
-        """Empty the database, other applications' entries in it too, as Django does."""
+        """Empty the database, other applications' entries in it too, as Django does; return True.
+
+        With OPTIONS ``CLEAR`` ``"prefix"``: only the entries of this cache's prefix and version.
+        """
         self._check_given(client)
-        return _rust.clear(self)
+        if not self._configuration.clears_prefix:
+            return _rust.clear(self)
+        run(self, "clear", cast(Any, self)._delete_all())
+        return True
 
     async def aget(self, key: Any, default: Any = None, version: Any = None, client: Any = None) -> Any:
         self._check_given(client)
@@ -196,7 +202,10 @@ class Entries(RedisMethods):
 
     async def aclear(self, client: Any = None) -> Any:
         self._check_given(client)
-        return await _pinyon.start_clear(self)
+        if not self._configuration.clears_prefix:
+            return await _pinyon.start_clear(self)
+        await arun(self, "clear", cast(Any, self)._delete_all())
+        return True
 
     def _check_given(self, client: Any) -> None:
         if client is not None:

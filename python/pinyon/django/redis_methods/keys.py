@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache.backends.base import default_key_func
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from pinyon.django.redis_methods.lock import AsyncRedisLock, RedisLock
@@ -115,18 +116,7 @@ class Keys(RedisMethods):
 
         The server looks at ``itersize`` keys a round trip, in which those of the round trip before are removed too.
         """
-        made = self._pattern(pattern, version, prefix)
-        cursor, deleted = -1, 0
-        page: list[bytes] = []
-        while cursor:
-            scan = self._scan(made, itersize, max(cursor, 0))
-            replies = yield Request(*((("UNLINK", *page),) if page else ()), scan, repeatable=True)
-            deleted += sum(replies[:-1])
-            cursor, page = int(replies[-1][0]), replies[-1][1]
-        if page:
-            (last,) = yield Request(("UNLINK", *page), repeatable=True)
-            deleted += last
-        return deleted
+        return (yield from self._delete(self._pattern(pattern, version, prefix), itersize))
 
     def lock(
         self,
@@ -176,6 +166,29 @@ class Keys(RedisMethods):
         # Not from a replica: a cursor is one server's.
         ((following, page),) = yield Request(self._scan(pattern, itersize, cursor), repeatable=True)
         return int(following), [key.decode("utf-8", "surrogateescape") for key in page]
+
+    def _delete(self, pattern: str, itersize: int | None) -> Plan[int]:
+        cursor, deleted = -1, 0
+        page: list[bytes] = []
+        while cursor:
+            scan = self._scan(pattern, itersize, max(cursor, 0))
+            replies = yield Request(*((("UNLINK", *page),) if page else ()), scan, repeatable=True)
+            deleted += sum(replies[:-1])
+            cursor, page = int(replies[-1][0]), replies[-1][1]
+        if page:
+            (last,) = yield Request(("UNLINK", *page), repeatable=True)
+            deleted += last
+        return deleted
+
+    def _delete_all(self) -> Plan[int]:
+        """Remove the entries of this cache's prefix and version."""
+        pattern = self._pattern("*", None)
+        if "*" not in pattern:
+            raise ImproperlyConfigured(
+                'KEY_FUNCTION makes keys that no pattern fits, so CLEAR = "prefix" cannot find them. '
+                'Set CLEAR to "database", or let the keys begin with prefix and version.'
+            )
+        return (yield from self._delete(pattern, None))
 
     def _scan(self, pattern: str, itersize: int | None, cursor: int) -> tuple[Any, ...]:
         count = itersize or getattr(settings, "DJANGO_REDIS_SCAN_ITERSIZE", None) or SCAN_ITERSIZE

@@ -2,7 +2,8 @@
 
 use super::{cache, complaint, redis};
 use crate::settings::{
-    Address, BackendSettings, CacheSettings, Node, OnBadValue, RedisPlacement, TimeoutUnit, TlsSettings, Value,
+    Address, BackendSettings, CacheSettings, ClearScope, Node, OnBadValue, RedisPlacement, TimeoutUnit, TlsSettings,
+    Value,
 };
 use std::time::Duration;
 
@@ -109,13 +110,14 @@ fn pool_arguments_are_options_that_win() {
 fn every_option_that_has_a_meaning_arrives() {
     let settings = redis(&options(
         "protocol = 3, client_name = 'shop', max_connections = 4, IGNORE_EXCEPTIONS = true, PICKLE_VERSION = -1, \
-         TIMEOUT_UNIT = 'ms', ON_BAD_VALUE = 'raise', CLIENT_CLASS = 'django_redis.client.DefaultClient', \
+         TIMEOUT_UNIT = 'ms', ON_BAD_VALUE = 'raise', CLEAR = 'prefix', CLIENT_CLASS = 'django_redis.client.DefaultClient', \
          decode_responses = false",
     ));
     assert_eq!((settings.protocol, settings.client_name.as_deref()), (3, Some("shop")));
     assert_eq!((settings.max_connections, settings.ignore_exceptions), (Some(4), true));
     assert_eq!((settings.pickle_protocol, settings.timeout_unit), (Some(5), TimeoutUnit::Milliseconds));
-    assert_eq!(settings.on_bad_value, OnBadValue::Raise);
+    assert_eq!((settings.on_bad_value, settings.clear_scope), (OnBadValue::Raise, ClearScope::Prefix));
+    assert_eq!(redis(&options("")).clear_scope, ClearScope::Database);
 }
 
 #[test]
@@ -237,6 +239,7 @@ fn what_is_refused_says_why() {
         ("max_connections = 0", "must be an integer from 1"),
         ("client_name = 'a b'", "without blanks"),
         ("PICKLE_VERSION = 6", "must be an integer from -1 to 5"),
+        ("CLEAR = 'everything'", "must be 'database' or 'prefix'"),
         ("TIMEOUT_UNIT = 'h'", "must be 's' or 'ms'"),
         ("IGNORE_EXCEPTIONS = 'maybe'", "must be true or false"),
         ("socket_timout = 1", "Did you mean 'socket_timeout'?"),

@@ -30,7 +30,7 @@ class Command(BaseCommand):
         check.add_argument("--json", action="store_true", help="the same for programs")
         stats = commands.add_parser("stats", help="what the caches have done in this process, and what is in them")
         stats.add_argument("--json", action="store_true", help="the same for programs")
-        clear = commands.add_parser("clear", help="remove every entry of a cache, also those of other applications")
+        clear = commands.add_parser("clear", help="remove every entry of a cache, as its clear() does")
         clear.add_argument("--alias", default="default", help="the alias of the cache (default: %(default)s)")
         clear.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -99,8 +99,13 @@ class Command(BaseCommand):
         if not yes:
             if not sys.stdin.isatty():
                 raise CommandError("clear asks before it empties a cache, and there is no terminal. Give --yes.")
-            question = f"This empties the WHOLE store of the cache '{alias}': every key in it, also those of other applications. Go on? [y/N] "
-            if input(question).strip().lower() not in {"y", "yes"}:
+            if getattr(getattr(caches[alias], "_configuration", None), "clears_prefix", False):
+                what = f"removes every key with the prefix and the version of the cache '{alias}'"
+            else:
+                what = (
+                    f"empties the WHOLE store of the cache '{alias}': every key in it, also those of other applications"
+                )
+            if input(f"This {what}. Go on? [y/N] ").strip().lower() not in {"y", "yes"}:
                 raise CommandError("Nothing was removed.")
         try:
             caches[alias].clear()
