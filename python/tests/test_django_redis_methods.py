@@ -8,7 +8,7 @@ import backends
 import pytest
 from django.test import override_settings
 from payloads import Book, Colour
-from pinyon.django import RedisCache, get_redis_connection
+from pinyon.django import RedisCache, accelerate, get_redis_connection
 from redis_faces import face, show
 from servers import RedisServer
 
@@ -175,6 +175,18 @@ def test_the_same_calls_give_the_same_results_and_leave_the_same_bytes(name, pai
         line = line.strip()
         assert f"{line} = {show(outcome(line, ours))}" == f"{line} = {show(outcome(line, theirs))}"
         assert contents(redis_server, 0) == contents(redis_server, 1), line
+
+
+@pytest.mark.pinyon_only
+def test_an_accelerated_site_finds_the_members_that_it_stored(params, configure, redis_server):
+    theirs = params("redis", BACKEND=backends.OTHERS["django_redis"])
+    caches = configure({"default": accelerate({"default": theirs})["default"], "theirs": theirs})
+    ours, theirs = caches["default"], caches["theirs"]
+    assert theirs.sadd("s", "x", (1, 2)) == 2
+    assert ours.sismember("s", "x")
+    assert ours.sadd("s", "x", (1, 2)) == 0
+    assert theirs.zadd("z", {"x": 1}) == 1
+    assert ours.zscore("z", "x") == 1.0
 
 
 # What django-redis does not have, or does not do right: see docs/compatibility.md.

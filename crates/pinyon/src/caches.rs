@@ -217,7 +217,8 @@ fn open(entry: &Entry) -> Result<Cache> {
             let serializer = if also_read.is_empty() { SerializerKind::default() } else { also_read.remove(0) };
             let names = "\"zlib\", \"gzip\", \"lzma\", \"lz4\" or \"zstd\"";
             let compressors = built_in("COMPRESSOR", &redis.compressors, names)?;
-            let codec = Codec { serializer, layout: Layout::Digits, also_read, compressors };
+            let pickle_protocol = redis.pickle_protocol.unwrap_or(5).max(4);
+            let codec = Codec { serializer, layout: Layout::Digits, also_read, compressors, pickle_protocol };
             (RedisStore::shared(redis), codec, redis.on_bad_value)
         }
         BackendSettings::Memcached(memcached) => {

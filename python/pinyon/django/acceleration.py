@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,11 @@ STANDS_IN: dict[str, tuple[str, dict[str, Any]]] = {
     "django.core.cache.backends.filebased.FileBasedCache": ("pinyon.django.FileBasedCache", {}),
     "django.core.cache.backends.db.DatabaseCache": ("pinyon.django.DatabaseCache", {}),
     "django.core.cache.backends.redis.RedisCache": ("pinyon.django.RedisCache", {}),
-    "django_redis.cache.RedisCache": ("pinyon.django.RedisCache", {"TIMEOUT_UNIT": "ms"}),
+    # The protocol matters beyond reading: whether a value is a member of a set is a matter of its bytes.
+    "django_redis.cache.RedisCache": (
+        "pinyon.django.RedisCache",
+        {"TIMEOUT_UNIT": "ms", "PICKLE_VERSION": pickle.DEFAULT_PROTOCOL},
+    ),
     "django.core.cache.backends.memcached.PyMemcacheCache": ("pinyon.django.PyMemcacheCache", {}),
     "django.core.cache.backends.memcached.PyLibMCCache": ("pinyon.django.PyLibMCCache", {}),
     "django.core.cache.backends.dummy.DummyCache": ("pinyon.django.DummyCache", {}),

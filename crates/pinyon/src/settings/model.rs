@@ -254,7 +254,7 @@ pub struct RedisSettings {
     /// OPTIONS `serializer`, to which Django hands the integers too.
     pub integers_as_digits: bool,
     /// OPTIONS `PICKLE_VERSION` (django-redis): the pickle protocol to write, 0 to 5; -1 in the settings is 5 here.
-    /// Default none: what the face itself writes.
+    /// Default none: 5. The Rust face writes 4 for what is lower.
     pub pickle_protocol: Option<u8>,
     /// OPTIONS ON_BAD_VALUE.
     pub on_bad_value: OnBadValue,

@@ -59,6 +59,8 @@ pub struct Codec {
     /// With [`Layout::Digits`], what the serializer writes is compressed by the first of these, and decompressed by the
     /// first that can. Default none.
     pub compressors: Vec<CompressorKind>,
+    /// The protocol of pickles: 4 or 5, which differ in their second byte only for what is written here. Default 5.
+    pub pickle_protocol: u8,
 }
 
 /// A value as a server stores it.
@@ -91,7 +93,7 @@ impl Encoded {
 impl Codec {
     /// One serializer, and nothing is compressed.
     pub fn new(serializer: SerializerKind, layout: Layout) -> Self {
-        Self { serializer, layout, also_read: Vec::new(), compressors: Vec::new() }
+        Self { serializer, layout, also_read: Vec::new(), compressors: Vec::new(), pickle_protocol: 5 }
     }
 
     /// Encodes `value`.
@@ -214,7 +216,13 @@ impl Codec {
 
     fn serialize<T: Serialize + ?Sized>(&self, value: &T) -> Result<Vec<u8>> {
         match self.serializer {
-            SerializerKind::Pickle => pickle::to_vec(value),
+            SerializerKind::Pickle => {
+                let mut pickle = pickle::to_vec(value)?;
+                if let Some(protocol) = pickle.get_mut(1) {
+                    *protocol = self.pickle_protocol;
+                }
+                Ok(pickle)
+            }
             SerializerKind::Json => json::to_vec(value),
             SerializerKind::Msgpack => msgpack::to_vec(value),
         }

@@ -320,3 +320,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_pickle_of_protocol_4_differs_in_its_second_byte_only() {
+    let codec = Codec { pickle_protocol: 4, ..digits(SerializerKind::Pickle) };
+    let (four, five) = (codec.encode(&book()).unwrap().bytes, pickle::to_vec(&book()).unwrap());
+    assert_eq!(four[..2], [0x80, 4]);
+    assert_eq!((five[..2].to_vec(), &four[2..]), (vec![0x80, 5], &five[2..]));
+}
