@@ -6,6 +6,7 @@ use super::formats;
 use super::model::{RedisSettings, TimeoutUnit, TlsSettings};
 use super::node::{Entry, Span, Value};
 use super::redis_servers;
+use super::sentinel_options::SentinelDraft;
 use super::validate::{maxmemory_hint, no_meaning};
 use std::time::Duration;
 
@@ -60,6 +61,10 @@ pub(super) const NAMES: &[&str] = &[
     "REPLICA_READ_ONLY",
     "TIMEOUT_UNIT",
     "ON_BAD_VALUE",
+    "SENTINELS",
+    "SENTINEL_KWARGS",
+    "sentinels",
+    "sentinel_kwargs",
 ];
 
 /// Settings in the making: what holds for the cache, and what each server has unless its URL says otherwise.
@@ -72,6 +77,22 @@ pub(super) struct Draft {
     pub(super) tls: TlsSettings,
     /// The options about TLS that were given.
     pub(super) tls_options: Vec<(String, Option<Span>)>,
+    pub(super) sentinel: SentinelDraft,
+}
+
+impl Draft {
+    /// These settings, a server without login, and no TLS.
+    pub(super) fn new(settings: RedisSettings) -> Self {
+        Self {
+            settings,
+            database: 0,
+            username: None,
+            password: None,
+            tls: TlsSettings::default(),
+            tls_options: Vec::new(),
+            sentinel: SentinelDraft::default(),
+        }
+    }
 }
 
 /// What the dictionary says about a Redis cache.
@@ -85,14 +106,7 @@ pub(super) fn read(
         Redis::Django => TimeoutUnit::Seconds,
         Redis::DjangoRedis => TimeoutUnit::Milliseconds,
     };
-    let mut draft = Draft {
-        settings: RedisSettings { timeout_unit, ..RedisSettings::default() },
-        database: 0,
-        username: None,
-        password: None,
-        tls: TlsSettings::default(),
-        tls_options: Vec::new(),
-    };
+    let mut draft = Draft::new(RedisSettings { timeout_unit, ..RedisSettings::default() });
     let section = Section { name: "OPTIONS", owner: "the Redis backend", names: NAMES };
     refuse_doubles(problems, section, options);
     // CONNECTION_POOL_KWARGS win over the rest in django-redis, so they are applied last.
@@ -117,6 +131,9 @@ pub(super) fn apply(entry: &Entry, section: Section<'_>, draft: &mut Draft, prob
     let name = entry.key.as_str();
     if name.starts_with("ssl_") {
         return tls(name, &field, section, draft, problems);
+    }
+    if draft.sentinel.take(entry, &field, problems) {
+        return;
     }
     let settings = &mut draft.settings;
     match name {
@@ -197,11 +214,21 @@ fn without_effect(name: &str, field: &Field<'_>, section: Section<'_>, problems:
         }
         "CLIENT_CLASS" => {
             let classes = ["django_redis.client.DefaultClient", "django_redis.client.default.DefaultClient"];
-            require(field, &classes, "is not available yet in this version: only DefaultClient is", problems);
+            require(
+                field,
+                &classes,
+                "is not available yet in this version: only DefaultClient and SentinelClient are",
+                problems,
+            );
         }
         "CONNECTION_FACTORY" => {
             let class = ["django_redis.pool.ConnectionFactory"];
-            require(field, &class, "is not available yet in this version: only ConnectionFactory is", problems);
+            require(
+                field,
+                &class,
+                "is not available: only ConnectionFactory and SentinelConnectionFactory are",
+                problems,
+            );
         }
         "REDIS_CLIENT_CLASS" => {
             let classes = ["redis.client.StrictRedis", "redis.client.Redis", "redis.StrictRedis", "redis.Redis"];
@@ -213,7 +240,7 @@ fn without_effect(name: &str, field: &Field<'_>, section: Section<'_>, problems:
                 field.refuse(problems, "is not available yet in this version", hint);
             }
         }
-        "SENTINELS" | "SENTINEL_KWARGS" | "sentinels" | "sentinel_kwargs" | "credential_provider" => {
+        "credential_provider" => {
             field.refuse(problems, "is not available yet in this version", None);
         }
         name => field.unknown(problems, name, section),

@@ -191,8 +191,7 @@ fn what_is_refused_says_why() {
     for (option, reason) in [
         ("MAX_ENTRIES = 5", "has no meaning for Redis"),
         ("CULL_FREQUENCY = 5", "Set maxmemory"),
-        ("CLIENT_CLASS = 'django_redis.client.ShardClient'", "only DefaultClient is"),
-        ("SENTINELS = []", "not available yet"),
+        ("CLIENT_CLASS = 'django_redis.client.ShardClient'", "only DefaultClient and SentinelClient are"),
         ("decode_responses = true", "values are bytes"),
         ("REDIS_CLIENT_KWARGS = { a = 1 }", "not available yet"),
         ("db = -1", "must be an integer from 0"),
