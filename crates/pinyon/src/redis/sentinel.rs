@@ -34,7 +34,7 @@ pub(super) struct Sentinels {
     rules: GroupRules,
     service: String,
     read_from_replicas: bool,
-    sentinels: Vec<Sentinel>,
+    all: Vec<Sentinel>,
     /// The place of the one that answered last.
     first: AtomicUsize,
     /// After this time no further one is asked.
@@ -95,7 +95,7 @@ impl Sentinels {
             rules: GroupRules::new(settings),
             service: sentinel.service.clone(),
             read_from_replicas: sentinel.read_from_replicas,
-            sentinels: sentinel.sentinels.iter().map(add).collect(),
+            all: sentinel.sentinels.iter().map(add).collect(),
             first: AtomicUsize::new(0),
             patience,
             refused: AtomicBool::new(false),
@@ -107,7 +107,7 @@ impl Sentinels {
 
     /// The indexes of the Sentinels.
     pub(super) fn indexes(&self) -> impl Iterator<Item = usize> {
-        self.sentinels.iter().map(|sentinel| sentinel.server)
+        self.all.iter().map(|sentinel| sentinel.server)
     }
 
     /// After how long the topology is asked for although nothing is wrong with it: replicas come back without a word.
@@ -201,8 +201,8 @@ impl Sentinels {
 
     /// The Sentinels with their places, the one that answered last first.
     fn in_turn(&self) -> impl Iterator<Item = (usize, &Sentinel)> {
-        let (first, count) = (self.first.load(Ordering::Relaxed), self.sentinels.len());
-        self.sentinels.iter().enumerate().cycle().skip(first).take(count)
+        let (first, count) = (self.first.load(Ordering::Relaxed), self.all.len());
+        self.all.iter().enumerate().cycle().skip(first).take(count)
     }
 
     /// What one Sentinel tells, in one round trip.
@@ -324,7 +324,7 @@ impl Sentinels {
             1
         };
         let answer = asking.answer(server, "check", asking.driver.exchange(server, true, ask).await?, 0);
-        if let Some(sentinel) = self.sentinels.iter().find(|sentinel| sentinel.server == server) {
+        if let Some(sentinel) = self.all.iter().find(|sentinel| sentinel.server == server) {
             sentinel.health.succeeded();
         }
         answer.judge(|replies| Ok(ServerInfo { round_trip, version: version(replies)?, ..ServerInfo::default() }))
@@ -410,6 +410,7 @@ fn version(replies: Replies<'_>) -> Result<String> {
     Ok(super::command::version(info).unwrap_or_else(|| "unknown".to_owned()))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "so that it can be named where replies are taken")]
 fn text(reply: Reply<'_>) -> Option<&str> {
     match reply {
         Reply::Bytes(bytes) | Reply::Status(bytes) => std::str::from_utf8(bytes).ok(),
@@ -438,7 +439,7 @@ fn replica(reply: Reply<'_>) -> Option<Address> {
     let Reply::Array(fields) = reply else { return None };
     let flags = field(fields.clone(), "flags").unwrap_or_default();
     let is_unfit = flags.split(',').any(|flag| UNFIT.contains(&flag));
-    let is_in_sync = field(fields.clone(), "master-link-status").is_none_or(|status| status == "ok");
+    let is_in_sync = field(fields.clone(), "master-link-status") == Some("ok");
     if is_unfit || !is_in_sync {
         return None;
     }

@@ -69,7 +69,7 @@ impl SentinelDraft {
         let name = entry.key.as_str();
         match name {
             "SENTINELS" | "sentinels" => {
-                self.sentinels = Some(entry.clone()).filter(|entry| !is_nothing(&entry.node.value))
+                self.sentinels = Some(entry.clone()).filter(|entry| !is_nothing(&entry.node.value));
             }
             "SENTINEL_KWARGS" | "sentinel_kwargs" => self.arguments = Some(entry.clone()),
             "ssl" => {
@@ -94,6 +94,16 @@ impl SentinelDraft {
 
     fn want(&mut self, field: &Field<'_>) {
         self.wanted.get_or_insert_with(|| (field.label.clone(), field.key_span));
+    }
+}
+
+impl RedisSettings {
+    /// With Sentinels, each of them as the URL of the cache, without credentials; else none.
+    pub fn sentinel_urls(&self) -> Vec<String> {
+        let RedisPlacement::Sentinel(sentinel) = &self.placement else { return Vec::new() };
+        let database = self.servers.first().map_or(0, |server| server.database);
+        let url = |one: &RedisServer| format!("redis+sentinel://{}/{}/{database}", one.address, sentinel.service);
+        sentinel.sentinels.iter().map(url).collect()
     }
 }
 
@@ -123,8 +133,8 @@ pub(super) fn finish(
         });
         if let Some((label, span)) = needed {
             let hint = format!(
-                "Write SENTINELS = {EXAMPLES}; for a cache without Sentinel, give it OPTIONS CONNECTION_FACTORY = \
-                 'django_redis.pool.ConnectionFactory' and neither of the others."
+                "Write SENTINELS = {EXAMPLES}. If only DJANGO_REDIS_CONNECTION_FACTORY says so, a cache without Sentinel needs OPTIONS \
+                 CONNECTION_FACTORY = 'django_redis.pool.ConnectionFactory'."
             );
             problems.error(&format!("{label} needs the option SENTINELS, a list of (host, port)"), span, hint);
         }
