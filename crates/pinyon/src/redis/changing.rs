@@ -218,7 +218,13 @@ impl Changing {
                 }
                 Verdict::Outdated(true) | Verdict::Doubtful(true) => {
                     let fresh = self.topology(asking).await?;
-                    if Arc::ptr_eq(&fresh, &topology) || outcome.is_err() && !has_time(begun, self.timeout) {
+                    let answered = outcome.as_ref().ok().map(|answer| answer.server);
+                    // The same primary with other replicas is the same primary.
+                    let is_result = match (verdict, answered) {
+                        (Verdict::Doubtful(_), Some(server)) => is_primary(&fresh, server),
+                        _ => Arc::ptr_eq(&fresh, &topology) || outcome.is_err() && !has_time(begun, self.timeout),
+                    };
+                    if is_result {
                         break;
                     }
                     topology = fresh;
@@ -279,13 +285,12 @@ impl Changing {
         if sentinels.is_unconfirmed(servers, server) {
             return Verdict::Doubtful(true);
         }
-        if !self.is_current(topology) && topology.only().is_some_and(|group| group.primary() == server) {
-            let is_primary_still =
-                self.known().is_some_and(|known| known.only().is_some_and(|group| group.primary() == server));
+        if !self.is_current(topology)
+            && is_primary(topology, server)
+            && self.known().is_some_and(|known| !is_primary(&known, server))
+        {
             // What was under way while it was replaced may have come to the new one with the rest.
-            if !is_primary_still {
-                return Verdict::Doubtful(command.is_repeatable());
-            }
+            return Verdict::Doubtful(command.is_repeatable());
         }
         Verdict::Final
     }
@@ -305,6 +310,11 @@ impl Changing {
             Source::Cluster(cluster) => cluster.judge(servers, from, text),
         }
     }
+}
+
+/// Whether a server takes all writes.
+fn is_primary(topology: &Topology, server: usize) -> bool {
+    topology.only().is_some_and(|group| group.primary() == server)
 }
 
 /// True if an operation that began then, of which a step may take `timeout`, may have one step more.

@@ -23,7 +23,11 @@ use std::time::{Duration, Instant};
 /// How long a Sentinel that failed is left alone at first, and at most. Short: it may be the one that knows the new primary.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// How often the replicas are asked for without a reason.
-const REFRESH: Duration = Duration::from_secs(10);
+const REFRESH: Duration = Duration::from_secs(5);
+const START_HINT: &str =
+    "Start the Sentinel, or correct SENTINELS; `redis-cli -h HOST -p 26379 ping` shows whether it answers";
+const LOGIN_HINT: &str = "Give user name and password of the Sentinels in SENTINEL_KWARGS; those of the servers stand in LOCATION \
+                          or OPTIONS";
 /// Flags of a replica that cannot be read from.
 const UNFIT: [&str; 4] = ["s_down", "o_down", "disconnected", "master"];
 
@@ -225,7 +229,7 @@ impl Sentinels {
         };
         let told = match asking.driver.exchange(sentinel.server, true, encode).await {
             Ok(replies) => asking.answer(sentinel.server, "sentinel", replies, 0).judge(|replies| self.read(replies)),
-            Err(error) => Err(error),
+            Err(error) => Err(Self::advised(error)),
         };
         match told {
             Ok((primary, epoch, replicas)) => {
@@ -314,7 +318,7 @@ impl Sentinels {
             write_command(out, &[b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", service]);
             1
         };
-        asking.driver.exchange(server, true, ask).await?;
+        asking.driver.exchange(server, true, ask).await.map_err(Self::advised)?;
         let start = Instant::now();
         let replies = asking.driver.exchange(server, true, ask).await?;
         let round_trip = start.elapsed();
@@ -351,6 +355,15 @@ impl Sentinels {
             .with_hint("A failover is under way; try again in a moment")
     }
 
+    /// An error of a Sentinel with what to do about it there.
+    fn advised(error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Auth => error.with_hint(LOGIN_HINT),
+            _ if error.is_connection() => error.with_hint(START_HINT),
+            _ => error,
+        }
+    }
+
     /// One error for what all of them said; none of them may have been asked.
     fn nobody_tells(&self, servers: &Servers<RespProtocol>, failures: &[Error]) -> Error {
         let mut kinds = failures.iter().map(Error::kind);
@@ -362,20 +375,8 @@ impl Sentinels {
             said = self.indexes().map(|server| format!("{}: not asked again yet", servers.label(server))).collect();
         }
         let message = format!("no Sentinel tells the primary of the service '{}': {}", self.service, said.join("; "));
-        let is_unknown = failures.iter().any(|error| error.hint() == Some(&self.name_hint()));
-        let hint = match failures.first().and_then(Error::hint) {
-            _ if is_unknown => self.name_hint(),
-            _ if kind == ErrorKind::Auth => {
-                "Give user name and password of the Sentinels in SENTINEL_KWARGS; those of the servers stand in LOCATION or \
-                 OPTIONS"
-                    .to_owned()
-            }
-            Some(hint) if failures.iter().all(|error| error.hint() == Some(hint)) && kind != ErrorKind::Unreachable => {
-                hint.to_owned()
-            }
-            _ => "Start the Sentinels, or correct SENTINELS; `redis-cli -h HOST -p 26379 ping` shows whether one answers"
-                .to_owned(),
-        };
+        // A mistake in the settings is for the reader; that one of them is down need not be.
+        let hint = failures.iter().filter_map(Error::hint).find(|hint| *hint != START_HINT).unwrap_or(START_HINT);
         Error::new(kind, message).with_hint(hint)
     }
 }

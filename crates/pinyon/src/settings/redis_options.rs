@@ -122,7 +122,7 @@ pub(super) fn read(
         let hint = "Give the certificate that belongs to the key as 'ssl_certfile'.".to_owned();
         problems.error("OPTIONS 'ssl_keyfile' is given without 'ssl_certfile'", None, hint);
     }
-    redis_servers::read(rules, location, draft, problems)
+    redis_servers::read(rules, location, &draft, problems)
 }
 
 /// One option, into `draft`.

@@ -12,7 +12,7 @@ use super::server_list::{self, Server};
 const EXAMPLES: &str = "redis://127.0.0.1:6379/1, rediss://user:password@host:6379/0 or unix:///path/to.sock?db=1";
 
 /// Adds the servers of LOCATION to what OPTIONS say. What a URL says wins over OPTIONS, as in redis-py.
-pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: Draft, problems: &mut Problems<'_>) -> RedisSettings {
+pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: &Draft, problems: &mut Problems<'_>) -> RedisSettings {
     let separators: &[char] = match rules {
         Redis::Django => &[',', ';'],
         Redis::DjangoRedis => &[','],
@@ -22,7 +22,7 @@ pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: Draft, problems: 
     let mut is_master = Vec::with_capacity(list.len());
     let mut common: Option<RedisSettings> = None;
     for server in &list {
-        let Some((parsed, settings, parsed_is_master)) = one(server, &draft, problems) else { continue };
+        let Some((parsed, settings, parsed_is_master)) = one(server, draft, problems) else { continue };
         servers.push(parsed);
         is_master.push(parsed_is_master);
         if common.get_or_insert_with(|| settings.clone()) != &settings {
@@ -38,7 +38,7 @@ pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: Draft, problems: 
     }
     let mut settings = common.unwrap_or_else(|| draft.settings.clone());
     settings.servers = servers;
-    sentinel_options::finish(&mut settings, &is_master, &draft, entry, problems);
+    sentinel_options::finish(&mut settings, &is_master, draft, entry, problems);
     settings
 }
 

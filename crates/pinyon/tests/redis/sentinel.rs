@@ -419,7 +419,16 @@ fn one_sentinel_of_several_is_enough() {
     first.stop();
     let other = RedisStore::new(&through([closed_port(), first.port(), last.port()].into_iter()));
     assert_eq!(get(&other, "key").unwrap().as_deref(), Some("value"));
+    // One that hangs is waited for once.
+    last.pause();
+    first.restart();
+    let ports = [last.port(), first.port()];
+    let hurried = changed(&through(ports.into_iter()), |sentinel| sentinel.timeout = Duration::from_millis(300));
+    let start = Instant::now();
+    assert_eq!(get(&RedisStore::new(&hurried), "key").unwrap().as_deref(), Some("value"));
+    assert!(start.elapsed() < TIMEOUT * 10, "{:?}", start.elapsed());
     // Without any, what is known goes on.
+    drop(first);
     drop(last);
     for _ in 0..5 {
         assert_eq!(get(&store, "key").unwrap().as_deref(), Some("value"));

@@ -188,3 +188,19 @@ fn a_url_of_sentinels_is_a_whole_cache() {
         assert!(!shown.contains("p@w") && !shown.contains("us,er") && !shown.contains("\"s\""), "{shown}");
     }
 }
+
+#[cfg(feature = "settings-py")]
+#[test]
+fn a_settings_py_as_the_documentation_of_django_redis_has_it_is_read() {
+    let text = "DJANGO_REDIS_CONNECTION_FACTORY = 'django_redis.pool.SentinelConnectionFactory'\n\
+                SENTINELS = [('one', 26379), ('two', 26379)]\n\
+                CACHES = {'default': {'BACKEND': 'django_redis.cache.RedisCache', 'LOCATION': 'redis://service/1', 'OPTIONS': {\n\
+                'CLIENT_CLASS': 'django_redis.client.SentinelClient', 'SENTINELS': SENTINELS,\n\
+                'SENTINEL_KWARGS': {'password': 'p'}, 'CONNECTION_POOL_CLASS': 'redis.sentinel.SentinelConnectionPool'}}}\n";
+    let read = Settings::from_python(text, "settings.py").unwrap();
+    assert!(read.warnings().is_empty(), "{:?}", read.warnings());
+    let found = sentinel(&into_redis(read.caches.into_iter().next().unwrap()));
+    assert_eq!((found.service.as_str(), found.read_from_replicas), ("service", true));
+    assert_eq!(labels(&found), ["redis://one:26379/0", "redis://two:26379/0"]);
+    assert_eq!(found.sentinels[0].password.as_deref(), Some("p"));
+}
