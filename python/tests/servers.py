@@ -214,6 +214,69 @@ class RedisServer(Server):
             primary.wait(1, int(PATIENCE * 1000))
 
 
+class SentinelServer(Server):
+    """A Redis Sentinel that watches `primary` as `mymaster`, and replaces it when `quorum` Sentinels have missed it for half a
+    second.
+
+    `password` is its own. `certificates` adds a TLS port; `port` is where it finds the primary, if not at its own.
+    """
+
+    program = "redis-server"
+
+    def __init__(self, primary, quorum=1, *, password=None, certificates=None, port=None):
+        super().__init__()
+        self.password = password
+        self.certificates = certificates
+        self.tls_port = free_port() if certificates else None
+        lines = [
+            f"sentinel monitor mymaster {HOST} {port or primary.port} {quorum}",
+            "sentinel down-after-milliseconds mymaster 500",
+            "sentinel failover-timeout mymaster 3000",
+            "sentinel parallel-syncs mymaster 2",
+        ]
+        if primary.password:
+            lines.append(f"sentinel auth-pass mymaster {primary.password}")
+        # It keeps its state there.
+        (self.directory / "sentinel.conf").write_text("\n".join(lines) + "\n")
+
+    def command(self):
+        command = [self.program, "sentinel.conf", "--sentinel", "--port", str(self.port), "--bind", HOST]
+        if self.password:
+            command += ["--requirepass", self.password]
+        if self.certificates:
+            command += ["--tls-port", str(self.tls_port), "--tls-cert-file", self.certificates.cert]
+            command += ["--tls-key-file", self.certificates.key, "--tls-ca-cert-file", self.certificates.ca]
+            command += ["--tls-auth-clients", "no"]
+        return command
+
+    def answers(self):
+        return exchange((HOST, self.port), b"PING\r\n", b"\r\n").startswith((b"+PONG", b"-NOAUTH"))
+
+    def ask(self, *words):
+        import redis
+
+        with redis.Redis(host=HOST, port=self.port, password=self.password, socket_timeout=PATIENCE) as client:
+            return client.execute_command(*words)
+
+    def hurry(self):
+        """Have it look around more often than the usual two seconds, where it can be told to."""
+        import redis
+
+        with contextlib.suppress(redis.ResponseError):
+            self.ask("SENTINEL", "DEBUG", "PUBLISH-PERIOD", 100, "INFO-PERIOD", 300)
+
+    def primary_port(self):
+        _, port = self.ask("SENTINEL GET-MASTER-ADDR-BY-NAME", "mymaster")
+        return int(port)
+
+    def knows(self, sentinels, replicas):
+        """Whether it knows so many other Sentinels, and so many replicas, all of them in order."""
+        primary = self.ask("SENTINEL MASTER", "mymaster")
+        listed = self.ask("SENTINEL SLAVES", "mymaster")
+        fit = [one for one in listed if one.get("master-link-status") == "ok" and not one["is_sdown"]]
+        return primary["num-other-sentinels"] == sentinels and len(listed) == len(fit) == replicas
+
+
 class MemcachedServer(Server):
     """memcached; pass its own options, for example "-I", "2m". `unix=True` listens only at `unix_path`."""
 

@@ -1,7 +1,7 @@
 //! The question before everything is removed.
 
 use crate::failure::Failure;
-use pinyon::settings::{BackendSettings, CacheSettings, ClearScope};
+use pinyon::settings::{BackendSettings, CacheSettings, ClearScope, RedisPlacement};
 use std::io::{self, IsTerminal, Write};
 
 /// Asks on the terminal whether the whole store may be emptied.
@@ -40,6 +40,9 @@ fn servers(settings: &CacheSettings) -> String {
         BackendSettings::File(file) => format!("the directory {}", file.directory.display()),
         BackendSettings::Database(database) => format!("the table '{}'", database.table),
         BackendSettings::Dummy => "a cache that stores nothing".to_owned(),
+        BackendSettings::Redis(redis) if matches!(redis.placement, RedisPlacement::Sentinel(_)) => {
+            redis.sentinel_urls().join(", ")
+        }
         BackendSettings::Redis(redis) => redis.servers.first().map(ToString::to_string).unwrap_or_default(),
         BackendSettings::Memcached(memcached) => {
             let servers: Vec<String> = memcached.servers.iter().map(|server| format!("memcached://{server}")).collect();

@@ -9,6 +9,8 @@ pub(crate) fn of(settings: &BackendSettings) -> Vec<String> {
         BackendSettings::Memory(memory) => vec![format!("memory '{}'", memory.name)],
         BackendSettings::Redis(redis) => match redis.placement {
             RedisPlacement::Ring(_) => redis.servers.iter().map(redis_place).collect(),
+            // Whoever asks one of the same Sentinels for the same service gets the same servers.
+            RedisPlacement::Sentinel(_) => redis.sentinel_urls(),
             // The replicas have what the primary has.
             _ => redis.servers.first().map(redis_place).into_iter().collect(),
         },
@@ -33,9 +35,12 @@ fn redis_place(server: &RedisServer) -> String {
     server.to_string()
 }
 
-/// Host, port, and whether TLS is spoken, of every Redis server that is reached through the network.
+/// Host, port, and whether TLS is spoken, of every Redis server that is reached through the network, if the settings say where.
 pub(crate) fn redis_addresses(settings: &BackendSettings) -> Vec<(String, u16, bool)> {
     let BackendSettings::Redis(redis) = settings else { return Vec::new() };
+    if matches!(redis.placement, RedisPlacement::Sentinel(_)) {
+        return Vec::new();
+    }
     let address = |server: &RedisServer| match &server.address {
         Address::Tcp { host, port } => Some((host.clone(), *port, server.tls.is_some())),
         Address::Unix(_) => None,

@@ -73,6 +73,11 @@ class Backend(BaseCache):
             _configurations[key] = configuration
         return configuration
 
+    @classmethod
+    def _complete(cls, params: dict[str, Any]) -> dict[str, Any]:
+        """Add what settings outside of CACHES say about a cache."""
+        return params
+
     def _alias(self) -> str | None:
         """The alias that the settings give this cache, for messages."""
         return find_alias(self._location, self._params)

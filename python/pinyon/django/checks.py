@@ -81,7 +81,7 @@ def errors_of(configured: Mapping[str, Any]) -> list[checks.CheckMessage]:
         if not hasattr(backend, "_backend_path"):
             continue
         try:
-            _read(alias, backend._backend_path, entry)
+            _read(alias, backend, entry)
         except Exception as error:  # a serializer that the site names may raise anything while it is imported
             known: str | None = getattr(error, "hint", None)
             message = str(error).removesuffix(f". {known}")
@@ -198,15 +198,17 @@ def _is(backend: Any, base: Any) -> bool:
 
 def _configuration(alias: str, entry: Mapping[str, Any]) -> _pinyon.Configuration | None:
     """What Pinyon reads; also for the backends that it stands in for, as far as their settings can be read."""
-    path = str(getattr(_backend(entry), "_backend_path", entry.get("BACKEND")))
     try:
-        return _read(alias, path, entry)
+        return _read(alias, _backend(entry), entry)
     except Exception:  # E001, or another backend's own business
         return None
 
 
-def _read(alias: str, path: str, entry: Mapping[str, Any]) -> _pinyon.Configuration:
+def _read(alias: str, backend: Any, entry: Mapping[str, Any]) -> _pinyon.Configuration:
+    path = str(getattr(backend, "_backend_path", entry.get("BACKEND")))
     params = {key: value for key, value in entry.items() if key not in ("BACKEND", "LOCATION")}
+    if hasattr(backend, "_complete"):
+        params = backend._complete(params)
     return _pinyon.Configuration(alias, path, entry.get("LOCATION", ""), params)
 
 

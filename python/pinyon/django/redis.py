@@ -17,6 +17,9 @@ from pinyon.django.redis_methods.lists import Lists
 from pinyon.django.redis_methods.sets import Sets
 from pinyon.django.redis_methods.sorted_sets import SortedSets
 
+#: The one of django-redis's connection factories that says where the servers are.
+SENTINEL_FACTORY = "django_redis.pool.SentinelConnectionFactory"
+
 
 class RedisCache(Entries, Keys, Sets, Hashes, SortedSets, Lists, _pinyon.RedisCache, OnTheLoop, Backend):
     """Stands in for ``django.core.cache.backends.redis.RedisCache`` and ``django_redis.cache.RedisCache``.
@@ -42,13 +45,19 @@ class RedisCache(Entries, Keys, Sets, Hashes, SortedSets, Lists, _pinyon.RedisCa
     def _read(
         self, location: Any, params: dict[str, Any], given: dict[str, Any] | None = None
     ) -> _pinyon.Configuration:
-        # django-redis's settings for all caches at once; what a cache says itself wins.
         self._logs_ignored = bool(getattr(settings, "DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS", False))
+        return super()._read(location, self._complete(params), params if given is None else given)
+
+    @classmethod
+    def _complete(cls, params: dict[str, Any]) -> dict[str, Any]:
+        """Add django-redis's settings for all caches at once; what a cache says itself wins."""
         options = params.get("OPTIONS") or {}
-        if getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False) and isinstance(options, dict):
-            given = params if given is None else given
-            return super()._read(location, {**params, "OPTIONS": {"IGNORE_EXCEPTIONS": True, **options}}, given)
-        return super()._read(location, params, given)
+        common: dict[str, Any] = {}
+        if getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False):
+            common["IGNORE_EXCEPTIONS"] = True
+        if getattr(settings, "DJANGO_REDIS_CONNECTION_FACTORY", None) == SENTINEL_FACTORY:
+            common["CONNECTION_FACTORY"] = SENTINEL_FACTORY
+        return {**params, "OPTIONS": {**common, **options}} if common and isinstance(options, dict) else params
 
     def _log_ignored(self, error: Exception) -> None:
         """Log an error that the settings ignore, as DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS asks."""

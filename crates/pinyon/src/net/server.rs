@@ -81,6 +81,11 @@ impl<P: Protocol> Server<P> {
         &self.endpoint.label
     }
 
+    /// How it is talked to.
+    pub(crate) fn protocol(&self) -> &P {
+        &self.protocol
+    }
+
     /// Judges the answer to the greeting.
     pub(super) fn welcome(&self, parser: &P::Parser, bytes: &[u8]) -> Result<()> {
         self.protocol.welcome(parser, bytes).map_err(|error| error.with_server(self.label()))

@@ -351,6 +351,12 @@ pub(super) fn info_field<'a>(info: &'a [u8], name: &str) -> Option<&'a str> {
     std::str::from_utf8(info).ok()?.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }
 
+/// What the server calls itself in INFO.
+pub(super) fn version(info: &[u8]) -> Option<String> {
+    let valkey = info_field(info, "valkey_version").map(|version| format!("Valkey {version}"));
+    valkey.or_else(|| info_field(info, "redis_version").map(|version| format!("Redis {version}")))
+}
+
 pub(crate) fn unexpected(wanted: &str) -> Error {
     Error::new(ErrorKind::Protocol, format!("Redis answered with something other than {wanted}"))
         .with_hint("Check that LOCATION names a Redis server, and that nothing changes the bytes between")

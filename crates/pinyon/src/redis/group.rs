@@ -10,7 +10,7 @@ use super::protocol::{Replies, RespProtocol, replies};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::{Answered, Driver, Health, Rules, Servers};
 use crate::settings::{RedisSettings, TimeoutUnit};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,8 @@ pub(super) struct Group {
     /// Why it failed the last time.
     last_failure: Mutex<Option<Error>>,
     next_replica: AtomicUsize,
+    /// A replica has failed since somebody has asked.
+    lost_a_replica: AtomicBool,
 }
 
 /// Whom to ask, and through what.
@@ -97,6 +99,7 @@ impl Group {
             breaker: Health::new(rules.primary),
             last_failure: Mutex::new(None),
             next_replica: AtomicUsize::new(0),
+            lost_a_replica: AtomicBool::new(false),
         }
     }
 
@@ -140,9 +143,7 @@ impl Group {
                 Err(error) if error.is_connection() => error,
                 Err(error) => return Err(error),
             };
-            if health.failed(start.elapsed()) {
-                tracing::warn!(error = %failure, "a Redis replica failed; another server is read from");
-            }
+            self.lose(health, &failure, start.elapsed());
             if failure.is_timeout() {
                 break;
             }
@@ -197,13 +198,21 @@ impl Group {
         } else if let Some((_, health)) = self.replicas.iter().find(|(replica, _)| *replica == server) {
             match error {
                 None => health.succeeded(),
-                Some(error) => {
-                    if health.failed(cost) {
-                        tracing::warn!(%error, "a Redis replica failed; another server is read from");
-                    }
-                }
+                Some(error) => self.lose(health, error, cost),
             }
         }
+    }
+
+    fn lose(&self, replica: &Health, error: &Error, cost: Duration) {
+        self.lost_a_replica.store(true, Ordering::Relaxed);
+        if replica.failed(cost) {
+            tracing::warn!(%error, "a Redis replica failed; another server is read from");
+        }
+    }
+
+    /// Whether a replica has failed since this was asked for the last time.
+    pub(super) fn has_lost_a_replica(&self) -> bool {
+        self.lost_a_replica.load(Ordering::Relaxed) && self.lost_a_replica.swap(false, Ordering::Relaxed)
     }
 
     fn left_alone(&self, servers: &Servers<RespProtocol>) -> Error {

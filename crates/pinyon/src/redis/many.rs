@@ -170,7 +170,7 @@ impl<'k, K: Fn(usize) -> &'k str, W: Fn(usize, &mut Vec<u8>)> Many<'_, K, W> {
                     outdated = true;
                     left.push((*index, None));
                 }
-                Some(Verdict::Outdated(false) | Verdict::Final) | None => {
+                Some(Verdict::Outdated(false) | Verdict::Doubtful(_) | Verdict::Final) | None => {
                     let error = server_error(text).with_server(answer.label);
                     return Err(error.with_operation(self.operation));
                 }

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::net::{MAX_REPLY_BYTES, Malformed, Parser, Protocol};
 use crate::settings::RedisServer;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Arrays within arrays within arrays…
 const MAX_DEPTH: usize = 32;
@@ -325,12 +326,19 @@ pub struct RespProtocol {
     server: RedisServer,
     version: u8,
     client_name: Option<String>,
+    /// How many connections were greeted.
+    opened: AtomicU64,
 }
 
 impl RespProtocol {
     /// For `server`, in RESP `version` 2 or 3; `client_name` is shown by `CLIENT LIST`.
     pub(super) fn new(server: RedisServer, version: u8, client_name: Option<String>) -> Self {
-        Self { server, version, client_name }
+        Self { server, version, client_name, opened: AtomicU64::new(0) }
+    }
+
+    /// How many connections to the server have been opened by this process, its parents included.
+    pub(super) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
     }
 
     fn login(&self) -> Option<(&str, &str)> {
@@ -392,6 +400,7 @@ impl Protocol for RespProtocol {
                 self.server.database
             )));
         }
+        self.opened.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 

@@ -187,6 +187,16 @@ impl RedisStore {
         self.unit
     }
 
+    fn sentinels(&self) -> Option<&Sentinels> {
+        match &self.arrangement {
+            Arrangement::Changing(changing) => match changing.source() {
+                Source::Sentinel(sentinels) => Some(sentinels),
+                Source::Cluster(_) => None,
+            },
+            Arrangement::Fixed(_) => None,
+        }
+    }
+
     /// How often a primary has failed in a row, and for how long it is left alone because of that; the second is zero
     /// while it may be asked. Of several primaries, the one that is worst off.
     pub fn breaker(&self) -> (u32, Duration) {
@@ -238,6 +248,9 @@ impl RedisStore {
     async fn info<D: Driver<RespProtocol>>(&self, driver: &D, server: usize) -> Result<ServerInfo> {
         let key = "pinyon:check";
         let asking = self.asking(driver);
+        if let Some(sentinels) = self.sentinels().filter(|sentinels| sentinels.indexes().any(|index| index == server)) {
+            return sentinels.info(&asking, server).await;
+        }
         asking.ask(server, &Command::Has(key)).await?.judge(command::integer)?;
         let start = Instant::now();
         asking.ask(server, &Command::Has(key)).await?.judge(command::integer)?;
@@ -246,11 +259,9 @@ impl RedisStore {
         answer.judge(|replies| {
             let info = command::bytes(replies.clone().without_first(1))?.unwrap_or_default();
             let number = |name| command::info_field(info, name).and_then(|text| text.parse::<u64>().ok());
-            let valkey = command::info_field(info, "valkey_version").map(|version| format!("Valkey {version}"));
-            let redis = command::info_field(info, "redis_version").map(|version| format!("Redis {version}"));
             Ok(ServerInfo {
                 round_trip,
-                version: valkey.or(redis).unwrap_or_else(|| "unknown".to_owned()),
+                version: command::version(info).unwrap_or_else(|| "unknown".to_owned()),
                 memory_used: number("used_memory"),
                 memory_limit: number("maxmemory").filter(|limit| *limit > 0),
                 entries: command::integer(replies.without_first(2)).ok().and_then(|count| u64::try_from(count).ok()),
@@ -276,7 +287,8 @@ pub(super) fn told(servers: &Servers<RespProtocol>, settings: &RedisSettings, ad
     )
 }
 
-fn reached(settings: &RedisSettings, server: &RedisServer) -> (Endpoint, RespProtocol) {
+/// How a server of a cache is reached.
+pub(super) fn reached(settings: &RedisSettings, server: &RedisServer) -> (Endpoint, RespProtocol) {
     let endpoint = Endpoint {
         address: server.address.clone(),
         tls: server.tls.clone(),
@@ -424,6 +436,9 @@ impl ServerStore for RedisStore {
     }
 
     async fn clear_over<D: Driver<RespProtocol>>(&self, driver: &D) -> Result<()> {
+        if !self.is_divided() {
+            return self.run(driver, &Command::Clear).await?.judge(command::check);
+        }
         for answer in self.everywhere(driver, &Command::Clear).await? {
             answer.judge(command::check)?;
         }

@@ -13,6 +13,8 @@ use std::path::PathBuf;
 pub const REDIS_PORT: u16 = 6379;
 /// The port of Memcached where none is given.
 pub const MEMCACHED_PORT: u16 = 11211;
+/// The port of Redis Sentinel where none is given.
+pub const SENTINEL_PORT: u16 = 26379;
 
 /// Why a LOCATION cannot be read: one clause without the text itself.
 pub(super) type Reason = String;
@@ -31,11 +33,16 @@ pub(super) struct RedisLocation {
 /// Reads `redis://`, `rediss://`, `valkey://`, `valkeys://`, `unix://`, and, as for Memcached, `host[:port]`,
 /// `[v6]:port`, `unix:/path` and `/path`.
 pub(super) fn redis(text: &str) -> Result<RedisLocation, Reason> {
+    redis_at(text, REDIS_PORT)
+}
+
+/// [`redis`] with another port where none is given.
+pub(super) fn redis_at(text: &str, default_port: u16) -> Result<RedisLocation, Reason> {
     let Some((scheme, rest)) = text.split_once("://") else {
         if text.contains('@') {
             return Err("user name and password need a URL, redis://user:password@host".to_owned());
         }
-        return Ok(plain(address(text, REDIS_PORT)?));
+        return Ok(plain(address(text, default_port)?));
     };
     let scheme = scheme.to_ascii_lowercase();
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -64,9 +71,9 @@ pub(super) fn redis(text: &str) -> Result<RedisLocation, Reason> {
     let mut location = match scheme.as_str() {
         "redis" | "valkey" | "rediss" | "valkeys" => {
             let address = if host.is_empty() {
-                Address::Tcp { host: "localhost".to_owned(), port: REDIS_PORT }
+                Address::Tcp { host: "localhost".to_owned(), port: default_port }
             } else {
-                tcp(&decode(host)?, REDIS_PORT)?
+                tcp(&decode(host)?, default_port)?
             };
             let mut location = plain(address);
             location.tls = matches!(scheme.as_str(), "rediss" | "valkeys");
@@ -79,7 +86,10 @@ pub(super) fn redis(text: &str) -> Result<RedisLocation, Reason> {
         "unix" if path.len() < 2 => return Err("the path of the socket is missing".to_owned()),
         "unix" => plain(Address::Unix(PathBuf::from(decode(path)?))),
         "memcached" => return Err("it is the address of a Memcached server, not of Redis".to_owned()),
-        scheme if scheme.contains("sentinel") || scheme.contains("cluster") => {
+        scheme if scheme.contains("sentinel") => {
+            return Err("Sentinels stand in OPTIONS SENTINELS, and the name of their service here".to_owned());
+        }
+        scheme if scheme.contains("cluster") => {
             return Err(format!("{scheme}:// is not available yet in this version"));
         }
         _ => return Err("the scheme must be redis, rediss, valkey, valkeys or unix".to_owned()),

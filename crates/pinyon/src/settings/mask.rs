@@ -49,6 +49,8 @@ mod tests {
             "redis://host/0?password=s3cret",
             "redis://host/0?password=s3@cret",
             "unix:///run/redis.sock?db=1&PASSWORD=s3cret",
+            "redis+sentinel://:s3cret@h1:26379,h2:26379/mymaster/0",
+            "redis+sentinel://h1:26379,h2:26379/mymaster/0?sentinel_password=s3cret",
         ] {
             let masked = mask_credentials(text);
             assert!(!masked.contains("s3") && !masked.contains("cret"), "{text} became {masked}");

@@ -38,6 +38,7 @@ pub mod node;
 mod python;
 mod redis_options;
 mod redis_servers;
+mod sentinel_options;
 mod server_list;
 mod toml;
 mod url;
@@ -47,6 +48,6 @@ mod validate;
 mod tests;
 
 pub use environment::{SETTINGS_VARIABLE, URL_VARIABLE};
-pub use location::{MEMCACHED_PORT, REDIS_PORT};
+pub use location::{MEMCACHED_PORT, REDIS_PORT, SENTINEL_PORT};
 pub use model::*;
 pub use node::{Entry, Location, Node, Span, Value};

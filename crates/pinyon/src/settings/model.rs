@@ -272,7 +272,8 @@ pub enum RedisPlacement {
     Replicated,
     /// OPTIONS CLIENT_CLASS `…ShardClient` (django-redis): one of them, by a ring of their names.
     Ring(RingNames),
-    /// OPTIONS SENTINELS: the servers of LOCATION are Sentinels.
+    /// OPTIONS SENTINELS: the one server of LOCATION is the name of a service and how its servers are logged in to; Sentinels
+    /// tell where they are.
     Sentinel(SentinelSettings),
     /// OPTIONS CLUSTER: one of a Redis Cluster, of which LOCATION names some.
     Cluster(ClusterSettings),
@@ -308,7 +309,11 @@ pub struct SentinelSettings {
     pub service: String,
     /// OPTIONS SENTINELS, each with its own login and TLS from OPTIONS SENTINEL_KWARGS.
     pub sentinels: Vec<RedisServer>,
-    /// Whether reads go to replicas. Default true with CLIENT_CLASS `…SentinelClient`, else false.
+    /// SENTINEL_KWARGS `socket_connect_timeout`; default half of the cache's.
+    pub connect_timeout: Duration,
+    /// SENTINEL_KWARGS `socket_timeout`; default half of the cache's.
+    pub timeout: Duration,
+    /// Whether reads go to replicas: with CLIENT_CLASS `…SentinelClient`, and with `?is_master=0` in LOCATION.
     pub read_from_replicas: bool,
 }
 

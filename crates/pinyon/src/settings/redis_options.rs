@@ -6,6 +6,7 @@ use super::formats;
 use super::model::{ClearScope, RedisPlacement, RedisSettings, RingNames, TimeoutUnit, TlsSettings};
 use super::node::{Entry, Span, Value};
 use super::redis_servers;
+use super::sentinel_options::SentinelDraft;
 use super::validate::{maxmemory_hint, no_meaning};
 use std::time::Duration;
 
@@ -61,6 +62,10 @@ pub(super) const NAMES: &[&str] = &[
     "TIMEOUT_UNIT",
     "ON_BAD_VALUE",
     "CLEAR",
+    "SENTINELS",
+    "SENTINEL_KWARGS",
+    "sentinels",
+    "sentinel_kwargs",
 ];
 
 /// Settings in the making: what holds for the cache, and what each server has unless its URL says otherwise.
@@ -73,6 +78,22 @@ pub(super) struct Draft {
     pub(super) tls: TlsSettings,
     /// The options about TLS that were given.
     pub(super) tls_options: Vec<(String, Option<Span>)>,
+    pub(super) sentinel: SentinelDraft,
+}
+
+impl Draft {
+    /// These settings, a server without login, and no TLS.
+    pub(super) fn new(settings: RedisSettings) -> Self {
+        Self {
+            settings,
+            database: 0,
+            username: None,
+            password: None,
+            tls: TlsSettings::default(),
+            tls_options: Vec::new(),
+            sentinel: SentinelDraft::default(),
+        }
+    }
 }
 
 /// What the dictionary says about a Redis cache.
@@ -86,14 +107,7 @@ pub(super) fn read(
         Redis::Django => TimeoutUnit::Seconds,
         Redis::DjangoRedis => TimeoutUnit::Milliseconds,
     };
-    let mut draft = Draft {
-        settings: RedisSettings { timeout_unit, ..RedisSettings::default() },
-        database: 0,
-        username: None,
-        password: None,
-        tls: TlsSettings::default(),
-        tls_options: Vec::new(),
-    };
+    let mut draft = Draft::new(RedisSettings { timeout_unit, ..RedisSettings::default() });
     let section = Section { name: "OPTIONS", owner: "the Redis backend", names: NAMES };
     refuse_doubles(problems, section, options);
     // CONNECTION_POOL_KWARGS win over the rest in django-redis, so they are applied last.
@@ -109,7 +123,7 @@ pub(super) fn read(
         let hint = "Give the certificate that belongs to the key as 'ssl_certfile'.".to_owned();
         problems.error("OPTIONS 'ssl_keyfile' is given without 'ssl_certfile'", None, hint);
     }
-    redis_servers::read(rules, location, draft, problems)
+    redis_servers::read(rules, location, &draft, problems)
 }
 
 /// One option, into `draft`.
@@ -118,6 +132,9 @@ pub(super) fn apply(entry: &Entry, section: Section<'_>, draft: &mut Draft, prob
     let name = entry.key.as_str();
     if name.starts_with("ssl_") {
         return tls(name, &field, section, draft, problems);
+    }
+    if draft.sentinel.take(entry, &field, problems) {
+        return;
     }
     let settings = &mut draft.settings;
     match name {
@@ -236,7 +253,7 @@ fn without_effect(name: &str, field: &Field<'_>, section: Section<'_>, problems:
                 field.refuse(problems, "cannot be true: values are bytes", "Remove it.".to_owned());
             }
         }
-        "SENTINELS" | "SENTINEL_KWARGS" | "sentinels" | "sentinel_kwargs" | "credential_provider" => {
+        "credential_provider" => {
             field.refuse(problems, "is not available yet in this version", None);
         }
         name => field.unknown(problems, name, section),

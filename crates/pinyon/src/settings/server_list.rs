@@ -1,10 +1,10 @@
-//! LOCATION as a list of servers.
+//! LOCATION as a list of servers, and SENTINELS.
 
 use super::fields::{Field, Problems};
 use super::mask::mask_credentials;
 use super::node::{Entry, Node, Span, Value};
 
-/// One server of LOCATION, as text.
+/// One server of LOCATION or SENTINELS, as text.
 pub(super) struct Server {
     pub(super) text: String,
     /// For example `server 2 of LOCATION`.
@@ -36,18 +36,22 @@ pub(super) fn read(
         problems.error("LOCATION is missing", problems.span, hint());
         return Vec::new();
     };
-    let field = Field::key(entry);
+    let (field, name) = (Field::key(entry), &entry.key);
     let pieces: Vec<(String, Option<Span>)> = match &entry.node.value {
         Value::String(text) => text.split(separators).map(|text| (text.trim().to_owned(), entry.node.span)).collect(),
         Value::List(items) if !items.is_empty() => {
             let Some(texts) = items.iter().map(text_of).collect::<Option<Vec<_>>>() else {
-                problems.error("LOCATION is a list in which not everything is a string", entry.node.span, hint());
+                problems.error(
+                    &format!("{name} is a list in which not everything is a string"),
+                    entry.node.span,
+                    hint(),
+                );
                 return Vec::new();
             };
             texts.into_iter().zip(items.iter().map(|item| item.span)).collect()
         }
         Value::List(_) => {
-            problems.error("LOCATION is an empty list", entry.node.span, hint());
+            problems.error(&format!("{name} is an empty list"), entry.node.span, hint());
             return Vec::new();
         }
         _ => {
@@ -60,7 +64,7 @@ pub(super) fn read(
         && entry.node.as_str().is_some_and(|text| text.contains('@') || text.to_ascii_lowercase().contains("pass"));
     let mut servers = Vec::with_capacity(count);
     for (index, (text, span)) in pieces.into_iter().enumerate() {
-        let label = if count == 1 { "LOCATION".to_owned() } else { format!("server {} of LOCATION", index + 1) };
+        let label = if count == 1 { name.clone() } else { format!("server {} of {name}", index + 1) };
         if text.is_empty() {
             problems.error(&format!("{label} is empty"), span, hint());
             continue;

@@ -48,6 +48,11 @@ pub(super) fn read(url: &str) -> Result<Node> {
         "file" => ("file", Node::from(path(address)?)),
         "dummy" if address.is_empty() => ("dummy", Node::from("")),
         "dummy" => return Err(wrong("nothing may follow dummy://")),
+        "redis+sentinel" | "rediss+sentinel" | "valkey+sentinel" | "valkeys+sentinel" => {
+            let (service, sentinels) = sentinel(scheme, address, &left)?;
+            options = sentinels;
+            ("redis", service)
+        }
         scheme => match scheme.strip_prefix("database+") {
             Some(engine) => {
                 let (table, database) = database(engine, address, &left)?;
@@ -96,6 +101,39 @@ fn database(engine: &str, address: &str, query: &[&str]) -> Result<(Node, Vec<En
     Ok((Node::from(table), options))
 }
 
+/// LOCATION and the options of `redis+sentinel://user:password@host1:26379,host2/service/db?query`. What begins with `sentinel_` in
+/// the query is for the Sentinels, the rest and the login for the servers.
+fn sentinel(scheme: &str, address: &str, query: &[&str]) -> Result<(Node, Vec<Entry>)> {
+    let (hosts, service) = address.split_once('/').unwrap_or((address, ""));
+    let (login, hosts) = match hosts.rsplit_once('@') {
+        Some((login, hosts)) => (format!("{login}@"), hosts),
+        None => (String::new(), hosts),
+    };
+    if service.contains('@') {
+        return Err(wrong("a '/' in a user name or password must be percent-encoded, %2F"));
+    }
+    if hosts.is_empty() || service.is_empty() || service.starts_with('/') {
+        return Err(wrong("a URL of Sentinels needs their hosts and the name of the service"));
+    }
+    let (mut arguments, mut rest) = (Vec::new(), Vec::new());
+    for part in query {
+        let Some((name, value)) = ::url::form_urlencoded::parse(part.as_bytes()).next() else { continue };
+        match name.strip_prefix("sentinel_") {
+            Some(name) => arguments.push(Entry::new(name, value.as_ref())),
+            None => rest.push(*part),
+        }
+    }
+    let query = if rest.is_empty() { String::new() } else { format!("?{}", rest.join("&")) };
+    let scheme = scheme.split_once('+').map_or(scheme, |(scheme, _)| scheme);
+    let location = Node::list([Node::from(format!("{scheme}://{login}{service}{query}"))]);
+    let hosts = hosts.split(',').map(|host| decode(host).map(Node::from).map_err(|reason| wrong(&reason)));
+    let mut options = vec![Entry::new("SENTINELS", Node::list(hosts.collect::<Result<Vec<_>>>()?))];
+    if !arguments.is_empty() {
+        options.push(Entry::new("SENTINEL_KWARGS", Value::Table(arguments)));
+    }
+    Ok((location, options))
+}
+
 /// A version of digits is a number, as it would be in a dictionary.
 fn key_value(key: &str, value: &str) -> Node {
     match value.parse::<i64>() {
@@ -106,7 +144,7 @@ fn key_value(key: &str, value: &str) -> Node {
 
 fn wrong(reason: &str) -> Error {
     Error::new(ErrorKind::Config, reason).with_hint(
-        "Write memory://name, redis://host:6379/0, rediss://host, unix:///path.sock, memcached://host1:11211,host2, \
+        "Write memory://name, redis://host:6379/0, rediss://host, redis+sentinel://host1,host2/service/0, unix:///path.sock, memcached://host1:11211,host2, \
          file:///directory, database+sqlite:///path, database+postgres://user:password@host/database, database+mysql://… or \
          dummy://.",
     )

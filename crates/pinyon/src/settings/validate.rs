@@ -39,12 +39,15 @@ impl Settings {
 
     /// Reads one cache, with the alias `default`, from a URL: `memory://name`,
     /// `redis://[user:password@]host[:port][/db][?options]`, `rediss://` for TLS, `unix:///path.sock?db=1`,
+    /// `redis+sentinel://[user:password@]host1:26379,host2:26379/service[/db]`,
     /// `memcached://host1:11211,host2:11211`, `memcached:///path.sock`, `file:///directory`, `database+sqlite:///path`,
     /// `database+postgres://…`, `database+mysql://…` or `dummy://`; `valkey://` and `valkeys://` are `redis://` and
     /// `rediss://`. The table of a database is `?table=name`, by default `pinyon_cache`; SQLite's is made if it is missing.
     /// A query gives OPTIONS, and in any case TIMEOUT, KEY_PREFIX, VERSION and KEY_FUNCTION:
     /// `?timeout=60&socket_timeout=0.5`. `timeout` is always TIMEOUT here, so that the OPTIONS `timeout` of Memcached, how
-    /// long an operation may take, has no place in a URL.
+    /// long an operation may take, has no place in a URL. With `redis+sentinel://`, what begins with `sentinel_`
+    /// (`sentinel_password`, `sentinel_ssl`) is for the Sentinels, the login and all else for the servers;
+    /// `rediss+sentinel://` is TLS to the servers.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] without the user name and the password that the URL may hold.

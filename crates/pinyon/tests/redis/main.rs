@@ -9,6 +9,7 @@ mod logins;
 #[path = "../servers/over_tokio.rs"]
 mod over_tokio;
 mod replicas;
+mod sentinel;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod sizes;

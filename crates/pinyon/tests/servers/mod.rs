@@ -19,7 +19,7 @@ use pinyon::settings::Address;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const HOST: &str = "127.0.0.1";
+/// The file that a Sentinel keeps its state in.
+const CONFIGURATION: &str = "sentinel.conf";
 
 /// How long a server may take to answer before a test fails. Nothing waits that long when all is well.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,6 +37,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A Redis server with an empty data set and no persistence; change it, then [`Builder::start`] it.
 pub fn redis() -> Builder {
     Builder::new(Program::Redis)
+}
+
+/// A Redis Sentinel that watches `primary` under the name `mymaster`, and replaces it when `quorum` Sentinels have missed it for
+/// half a second; change it, then [`Builder::start`] it.
+pub fn sentinel(primary: &Server, quorum: usize) -> Builder {
+    let mut builder = Builder::new(Program::Sentinel);
+    let mut lines = vec![format!("sentinel monitor mymaster {HOST} {} {quorum}", primary.port)];
+    lines.extend(primary.password.iter().map(|password| format!("sentinel auth-pass mymaster {password}")));
+    lines.push("sentinel down-after-milliseconds mymaster 500".to_owned());
+    lines.push("sentinel failover-timeout mymaster 3000".to_owned());
+    lines.push("sentinel parallel-syncs mymaster 2".to_owned());
+    builder.configuration = Some(lines.join("\n") + "\n");
+    builder
 }
 
 /// A Memcached server; change it, then [`Builder::start`] it.
@@ -45,13 +60,14 @@ pub fn memcached() -> Builder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Program {
     Redis,
+    Sentinel,
     Memcached,
 }
 
 impl Program {
     fn name(self) -> &'static str {
         match self {
-            Self::Redis => "redis-server",
+            Self::Redis | Self::Sentinel => "redis-server",
             Self::Memcached => "memcached",
         }
     }
@@ -66,6 +82,7 @@ pub struct Builder {
     on_unix_socket: bool,
     with_tls: bool,
     primary_port: Option<u16>,
+    configuration: Option<String>,
 }
 
 impl Builder {
@@ -77,6 +94,7 @@ impl Builder {
             on_unix_socket: false,
             with_tls: false,
             primary_port: None,
+            configuration: None,
         }
     }
 
@@ -90,11 +108,14 @@ impl Builder {
         arguments.into_iter().fold(self, Self::argument)
     }
 
-    /// Redis: clients must log in with this password (`requirepass`).
+    /// Redis and Sentinel: clients must log in with this password (`requirepass`).
     pub fn password(mut self, password: &str) -> Self {
-        assert_eq!(self.program, Program::Redis);
+        assert_ne!(self.program, Program::Memcached);
         self.password = Some(password.to_owned());
-        self.arguments(["--requirepass", password, "--masterauth", password])
+        match self.program {
+            Program::Sentinel => self.arguments(["--requirepass", password]),
+            _ => self.arguments(["--requirepass", password, "--masterauth", password]),
+        }
     }
 
     /// Listens on [`Server::unix_socket`]: Redis there too, Memcached only there.
@@ -103,9 +124,9 @@ impl Builder {
         self
     }
 
-    /// Redis: listens on [`Server::tls_port`] too, and asks for a client certificate if `verify_clients`.
+    /// Redis and Sentinel: listens on [`Server::tls_port`] too, and asks for a client certificate if `verify_clients`.
     pub fn tls(mut self, certificates: &Certificates, verify_clients: bool) -> Self {
-        assert_eq!(self.program, Program::Redis);
+        assert_ne!(self.program, Program::Memcached);
         self.with_tls = true;
         let path = |path: PathBuf| path.to_str().expect("a path in UTF-8").to_owned();
         self.arguments([
@@ -148,6 +169,9 @@ impl Builder {
             tls_port: 0,
             process: None,
         };
+        if let Some(configuration) = self.configuration {
+            std::fs::write(server.directory.path().join(CONFIGURATION), configuration).expect("a configuration file");
+        }
         // Another process may take a port between the moment that it was found free and the start of the server.
         for _ in 0..10 {
             (server.port, server.tls_port) = free_ports();
@@ -226,6 +250,13 @@ impl Server {
         }
     }
 
+    /// Starts the server again, empty and as a replica of `primary`.
+    pub fn restart_as_replica_of(&mut self, primary: &Self) {
+        self.primary_port = Some(primary.port);
+        self.arguments.extend(["--replicaof", HOST, &primary.port.to_string()].map(str::to_owned));
+        self.restart();
+    }
+
     /// Freezes the process: connections are accepted by the system and nothing is answered.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
@@ -254,16 +285,24 @@ impl Server {
     }
 
     fn ask_port(&self, port: u16, line: &str) -> io::Result<String> {
-        let (before, after) = match (&self.password, self.program) {
-            (Some(password), _) => (format!("AUTH {password}\r\n"), "QUIT\r\n"),
-            (None, Program::Redis) => (String::new(), "QUIT\r\n"),
-            (None, Program::Memcached) => (String::new(), "quit\r\n"),
+        let before = self.password.as_ref().map(|password| format!("AUTH {password}\r\n")).unwrap_or_default();
+        let after = match self.program {
+            Program::Redis => "QUIT\r\n",
+            // It does not know QUIT.
+            Program::Sentinel => "",
+            Program::Memcached => "quit\r\n",
         };
         let request = format!("{before}{line}\r\n{after}");
         let answer = if self.is_on_unix_socket_only() {
             exchange(UnixStream::connect(self.socket_path())?, request.as_bytes(), UnixStream::set_read_timeout)?
         } else {
-            exchange(TcpStream::connect((HOST, port))?, request.as_bytes(), TcpStream::set_read_timeout)?
+            let stream = TcpStream::connect((HOST, port))?;
+            let end = stream.try_clone()?;
+            let said = |stream: &TcpStream, timeout| {
+                stream.set_read_timeout(timeout)?;
+                if after.is_empty() { end.shutdown(Shutdown::Write) } else { Ok(()) }
+            };
+            exchange(stream, request.as_bytes(), said)?
         };
         let answer = String::from_utf8_lossy(&answer).into_owned();
         if self.program == Program::Memcached {
@@ -306,6 +345,7 @@ impl Server {
         let socket = self.socket_path().to_str().expect("a path in UTF-8").to_owned();
         let mut arguments = match self.program {
             Program::Redis => vec!["--bind", HOST, "--port", &port, "--save", "", "--appendonly", "no"],
+            Program::Sentinel => vec![CONFIGURATION, "--sentinel", "--bind", HOST, "--port", &port],
             // Memcached wants to be told which user to run as if it is started by root, and ignores it otherwise.
             Program::Memcached => vec!["-U", "0", "-t", "2", "-u", "root"],
         };
@@ -321,6 +361,8 @@ impl Server {
                     arguments.extend(["--tls-port", &tls_port]);
                 }
             }
+            Program::Sentinel if self.with_tls => arguments.extend(["--tls-port", &tls_port]),
+            Program::Sentinel => {}
             Program::Memcached if self.on_unix_socket => arguments.extend(["-s", &socket]),
             Program::Memcached => arguments.extend(["-l", HOST, "-p", &port]),
         }
@@ -342,6 +384,7 @@ impl Server {
                             && says(primary, "INFO persistence", "rdb_bgsave_in_progress:0")
                     })
             }
+            Program::Sentinel => says(self.port, "INFO server", &format!("process_id:{id}")),
             Program::Memcached => says(self.port, "stats", &format!("STAT pid {id}")),
         }
     }
@@ -381,10 +424,10 @@ fn free_ports() -> (u16, u16) {
 fn exchange<S: Read + Write>(
     mut stream: S,
     request: &[u8],
-    set_timeout: impl Fn(&S, Option<Duration>) -> io::Result<()>,
+    wait_for_answer: impl Fn(&S, Option<Duration>) -> io::Result<()>,
 ) -> io::Result<Vec<u8>> {
-    set_timeout(&stream, Some(Duration::from_secs(5)))?;
     stream.write_all(request)?;
+    wait_for_answer(&stream, Some(Duration::from_secs(5)))?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(answer)

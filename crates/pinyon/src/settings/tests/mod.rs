@@ -6,6 +6,7 @@ mod keys;
 mod memcached;
 mod readers;
 mod redis;
+mod sentinel;
 
 use super::{BackendSettings, CacheSettings, MemcachedSettings, RedisSettings, Settings};
 

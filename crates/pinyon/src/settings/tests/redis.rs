@@ -226,10 +226,8 @@ fn what_is_refused_says_why() {
     for (option, reason) in [
         ("MAX_ENTRIES = 5", "has no meaning for Redis"),
         ("CULL_FREQUENCY = 5", "Set maxmemory"),
-        ("CLIENT_CLASS = 'django_redis.client.SentinelClient'", "is not available yet"),
         ("CLIENT_CLASS = 'shop.Client'", "Use DefaultClient, HerdClient, ShardClient or SentinelClient"),
         ("CLIENT_CLASS = 5", "must be a dotted path"),
-        ("SENTINELS = []", "not available yet"),
         ("decode_responses = true", "values are bytes"),
         ("db = -1", "must be an integer from 0"),
         ("db = 'x'", "must be an integer from 0"),
