@@ -68,14 +68,16 @@ def certificates():
 
 @pytest.fixture
 def configure():
-    """Call it with a CACHES dictionary; it answers Django's `caches`. The settings return after the test."""
+    """Call it with a CACHES dictionary, and other settings by name; it answers Django's `caches`. The settings return after the test,
+    in the reverse order: an `override_settings` around a call would come back with them.
+    """
     from django.core.cache import caches
     from django.test import override_settings
 
     overrides = []
 
-    def enable(setting):
-        override = override_settings(CACHES=setting)
+    def enable(setting, **others):
+        override = override_settings(CACHES=setting, **others)
         override.enable()
         overrides.append(override)
         return caches

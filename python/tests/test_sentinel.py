@@ -8,7 +8,6 @@ import time
 import pytest
 from backends import BACKENDS, OTHERS, error
 from django.core.exceptions import ImproperlyConfigured
-from django.test import override_settings
 from pinyon.django import accelerate, checks
 from servers import HOST, RedisServer, SentinelServer, free_port, wait_until
 
@@ -211,16 +210,17 @@ def test_django_redis_and_pinyon_share_a_cache_behind_sentinels(watch, configure
     watched = watch(1, 1)
     site = {"default": {"BACKEND": OTHERS["django_redis"], "LOCATION": "redis://mymaster/1", "OPTIONS": {**CLIENT}}}
     site["default"]["OPTIONS"]["SENTINELS"] = watched.addresses
-    with override_settings(DJANGO_REDIS_CONNECTION_FACTORY=FACTORY):
-        configure(site)["default"].set("theirs", [1])
-        watched.servers[1].caught_up()
-        cache = configure(accelerate(site))["default"]
-        assert checks.check_settings() == []
-        assert cache.get("theirs") == [1]
-        cache.set("ours", {2})
-        watched.servers[1].caught_up()
-        assert configure(site)["default"].get("ours") == {2}
-        configure(site)["default"].close()
+    factory = {"DJANGO_REDIS_CONNECTION_FACTORY": FACTORY}
+    theirs = configure(site, **factory)["default"]
+    theirs.set("theirs", [1])
+    watched.servers[1].caught_up()
+    ours = configure(accelerate(site), **factory)["default"]
+    assert checks.check_settings() == []
+    assert ours.get("theirs") == [1]
+    ours.set("ours", {2})
+    watched.servers[1].caught_up()
+    assert theirs.get("ours") == {2}
+    theirs.close()
 
 
 def test_sentinels_have_a_login_and_tls_of_their_own(configure, certificates):
@@ -297,17 +297,17 @@ def test_a_check_lists_servers_and_sentinels(configure):
 @pytest.mark.parametrize("path", [None, "django_redis.pool.ConnectionFactory"])
 def test_the_setting_for_all_caches_needs_sentinels_unless_a_cache_says_otherwise(configure, path):
     options = {"OPTIONS": {"CONNECTION_FACTORY": path}} if path else {}
-    caches = configure({"default": {"BACKEND": BACKENDS["redis"], "LOCATION": "redis://h", **options}})
-    with override_settings(DJANGO_REDIS_CONNECTION_FACTORY=FACTORY):
-        if path:
-            assert caches["default"] is not None
-            assert checks.check_settings() == []
-            return
-        with pytest.raises(ImproperlyConfigured, match="needs the option SENTINELS"):
-            caches["default"].get("key")
-        (found,) = checks.check_settings()
-        assert found.id == "pinyon.E001"
-        assert "django_redis.pool.ConnectionFactory" in found.hint
+    setting = {"default": {"BACKEND": BACKENDS["redis"], "LOCATION": "redis://h", **options}}
+    caches = configure(setting, DJANGO_REDIS_CONNECTION_FACTORY=FACTORY)
+    if path:
+        assert caches["default"] is not None
+        assert checks.check_settings() == []
+        return
+    with pytest.raises(ImproperlyConfigured, match="needs the option SENTINELS"):
+        caches["default"].get("key")
+    (found,) = checks.check_settings()
+    assert found.id == "pinyon.E001"
+    assert "django_redis.pool.ConnectionFactory" in found.hint
 
 
 def test_two_caches_of_one_service_collide_and_those_of_two_do_not(configure):
