@@ -188,7 +188,7 @@ fn what_has_no_meaning_here_is_a_warning_and_never_silent() {
         "encoding_errors = 'ignore'",
         "PARSER_CLASS = 'redis.connection.HiredisParser'",
         "CONNECTION_POOL_CLASS = 'redis.BlockingConnectionPool'",
-        "CONNECTION_FACTORY = 'django_redis.pool.SentinelConnectionFactory'",
+        "CONNECTION_FACTORY = 'shop.ConnectionFactory'",
         "REDIS_CLIENT_CLASS = 'shop.Redis'",
         "REDIS_CLIENT_KWARGS = { retry = true }",
         "lib_name = 'x'",
