@@ -81,7 +81,7 @@ def test_w004_an_option_that_does_nothing(configure):
     [
         ("PARSER_CLASS", "redis.connection.DefaultParser"),
         ("CONNECTION_POOL_CLASS", "redis.BlockingConnectionPool"),
-        ("CONNECTION_FACTORY", "django_redis.pool.SentinelConnectionFactory"),
+        ("CONNECTION_FACTORY", "shop.pool.ConnectionFactory"),
         ("REDIS_CLIENT_CLASS", "redis.client.StrictRedis"),
         ("REDIS_CLIENT_KWARGS", {"retry": None}),
     ],

@@ -106,7 +106,7 @@ def test_accelerate_takes_over_a_site_of_django_redis_with_every_option_that_it_
         "PARSER_CLASS": "redis.connection._HiredisParser",
         "CONNECTION_POOL_CLASS": "redis.BlockingConnectionPool",
         "CONNECTION_POOL_KWARGS": {"max_connections": 50, "timeout": 20},
-        "CONNECTION_FACTORY": "django_redis.pool.ConnectionFactory",
+        "CONNECTION_FACTORY": "shop.pool.ConnectionFactory",
         "REDIS_CLIENT_CLASS": "redis.client.StrictRedis",
         "REDIS_CLIENT_KWARGS": {"health_check_interval": 30},
         "SOCKET_TIMEOUT": 5,

@@ -23,13 +23,16 @@ from django.utils.module_loading import import_string
 
 from pinyon import _pinyon
 from pinyon.django.locmem import LocMemCache
-from pinyon.django.redis import RedisCache
+from pinyon.django.redis import SENTINEL_FACTORY, RedisCache
 
 #: Settings of django-redis that say nothing here, and why.
 IDLE_SETTINGS = {
     "DJANGO_REDIS_CLOSE_CONNECTION": "connections stay open between requests",
     "DJANGO_REDIS_CONNECTION_FACTORY": "connections are Pinyon's own",
 }
+
+#: What DJANGO_REDIS_CONNECTION_FACTORY may say: where the servers are, or nothing new.
+MEANINGFUL_FACTORIES = (SENTINEL_FACTORY, "django_redis.pool.ConnectionFactory")
 
 #: How long W002 waits for a server, in seconds.
 PATIENCE = 1
@@ -106,7 +109,9 @@ def warnings_of(configured: Mapping[str, Any]) -> list[checks.CheckMessage]:
     theirs = any(getattr(backend, "__module__", "").startswith("django_redis.") for backend in backends.values())
     if not theirs and any(_is(backend, RedisCache) for backend in backends.values()):
         found += [
-            f"{name} has no effect: {why}" for name, why in IDLE_SETTINGS.items() if getattr(settings, name, None)
+            f"{name} has no effect: {why}"
+            for name, why in IDLE_SETTINGS.items()
+            if getattr(settings, name, None) not in (None, False, *MEANINGFUL_FACTORIES)
         ]
     return [checks.Warning(warning, hint=hint, id="pinyon.W004") for warning in found]
 

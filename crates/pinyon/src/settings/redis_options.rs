@@ -231,6 +231,8 @@ fn without_effect(name: &str, field: &Field<'_>, section: Section<'_>, problems:
             let reason = "what is safe to repeat is repeated once on a fresh connection, and nothing after a timeout";
             field.no_effect_if_set(problems, reason);
         }
+        // django-redis's own says what goes without saying.
+        "CONNECTION_FACTORY" if field.node.as_str() == Some("django_redis.pool.ConnectionFactory") => {}
         "pool_class" | "parser_class" | "PARSER_CLASS" | "CONNECTION_POOL_CLASS" | "CONNECTION_FACTORY" => {
             field.no_effect_if_set(problems, "connections and replies are Pinyon's own");
         }
