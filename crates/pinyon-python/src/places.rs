@@ -1,14 +1,20 @@
 //! Where a cache keeps its entries: which aliases share a store, and which servers are asked.
 
-use pinyon::settings::{Address, BackendSettings, RedisServer};
+use pinyon::settings::{Address, BackendSettings, RedisPlacement, RedisServer};
 
 /// What holds the entries, one text each place: two caches that share a place share their keys. Never with credentials.
 /// Empty for a cache that stores nothing.
 pub(crate) fn of(settings: &BackendSettings) -> Vec<String> {
     match settings {
         BackendSettings::Memory(memory) => vec![format!("memory '{}'", memory.name)],
-        // The replicas have what the primary has.
-        BackendSettings::Redis(redis) => redis.servers.first().map(redis_place).into_iter().collect(),
+        BackendSettings::Redis(redis) => {
+            let count = match redis.placement {
+                RedisPlacement::Ring(_) | RedisPlacement::Cluster(_) => redis.servers.len(),
+                // The replicas have what the primary has.
+                RedisPlacement::Replicated | RedisPlacement::Sentinel(_) => 1,
+            };
+            redis.servers.iter().take(count).map(redis_place).collect()
+        }
         BackendSettings::Memcached(memcached) => {
             let prefix = &memcached.key_prefix;
             let place = |server| match prefix.as_str() {

@@ -67,6 +67,8 @@ pub(super) enum Verdict {
     Moved(usize),
     /// This server has the key already, while it is being moved there; it answers after ASKING.
     Ask(usize),
+    /// Some of the keys are being moved: the same server can answer in a moment.
+    Again,
 }
 
 impl Changing {
@@ -148,13 +150,17 @@ impl Changing {
     ) -> Result<Answer<'a, D::Answer>> {
         let begun = Instant::now();
         let mut topology = self.topology(asking).await?;
-        let mut outcome = topology.group(command.key())?.run(asking, command).await;
+        if topology.group(command.key(), command.group()).is_err() {
+            self.outdate(&topology);
+            topology = self.topology(asking).await?;
+        }
+        let mut outcome = topology.group(command.key(), command.group())?.run(asking, command).await;
         for _ in 0..MOST_STEPS {
             let verdict = self.verdict(asking.servers, &outcome);
             if matches!(verdict, Verdict::Final) {
                 break;
             }
-            if !matches!(verdict, Verdict::Ask(_)) {
+            if !matches!(verdict, Verdict::Ask(_) | Verdict::Again) {
                 self.outdate(&topology);
             }
             if !has_time(begun, self.timeout) {
@@ -177,7 +183,11 @@ impl Changing {
                     }
                     topology = fresh;
                     drop(outcome);
-                    outcome = topology.group(command.key())?.run(asking, command).await;
+                    outcome = topology.group(command.key(), command.group())?.run(asking, command).await;
+                }
+                Verdict::Again => {
+                    drop(outcome);
+                    outcome = topology.group(command.key(), command.group())?.run(asking, command).await;
                 }
                 Verdict::Outdated(false) | Verdict::Final => break,
             }

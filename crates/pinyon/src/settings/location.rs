@@ -79,6 +79,9 @@ pub(super) fn redis(text: &str) -> Result<RedisLocation, Reason> {
         "unix" if path.len() < 2 => return Err("the path of the socket is missing".to_owned()),
         "unix" => plain(Address::Unix(PathBuf::from(decode(path)?))),
         "memcached" => return Err("it is the address of a Memcached server, not of Redis".to_owned()),
+        scheme if scheme.ends_with("+cluster") => {
+            return Err("a Redis Cluster is redis:// or rediss:// here, and OPTIONS 'CLUSTER' true".to_owned());
+        }
         scheme if scheme.contains("sentinel") || scheme.contains("cluster") => {
             return Err(format!("{scheme}:// is not available yet in this version"));
         }

@@ -5,6 +5,7 @@ use super::fields::{Field, Problems, Section, refuse_doubles, set};
 use super::formats;
 use super::model::{RedisSettings, TimeoutUnit, TlsSettings};
 use super::node::{Entry, Span, Value};
+use super::redis_cluster::Wanted;
 use super::redis_servers;
 use super::validate::{maxmemory_hint, no_meaning};
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub(super) const NAMES: &[&str] = &[
     "REDIS_CLIENT_KWARGS",
     "CLOSE_CONNECTION",
     "REPLICA_READ_ONLY",
+    "CLUSTER",
+    "READ_FROM_REPLICAS",
     "TIMEOUT_UNIT",
     "ON_BAD_VALUE",
 ];
@@ -66,6 +69,7 @@ pub(super) const NAMES: &[&str] = &[
 #[derive(Clone)]
 pub(super) struct Draft {
     pub(super) settings: RedisSettings,
+    pub(super) wanted: Wanted,
     pub(super) database: u32,
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
@@ -87,6 +91,7 @@ pub(super) fn read(
     };
     let mut draft = Draft {
         settings: RedisSettings { timeout_unit, ..RedisSettings::default() },
+        wanted: Wanted::default(),
         database: 0,
         username: None,
         password: None,
@@ -108,7 +113,7 @@ pub(super) fn read(
         let hint = "Give the certificate that belongs to the key as 'ssl_certfile'.".to_owned();
         problems.error("OPTIONS 'ssl_keyfile' is given without 'ssl_certfile'", None, hint);
     }
-    redis_servers::read(rules, location, draft, problems)
+    redis_servers::read(rules, (location, options), draft, problems)
 }
 
 /// One option, into `draft`.
@@ -144,6 +149,8 @@ pub(super) fn apply(entry: &Entry, section: Section<'_>, draft: &mut Draft, prob
             let protocol = field.integer(problems, -1..=5);
             set(&mut settings.pickle_protocol, protocol.map(|number| Some(u8::try_from(number).unwrap_or(5))));
         }
+        "CLUSTER" => draft.wanted.cluster = field.flag(problems),
+        "READ_FROM_REPLICAS" => draft.wanted.read_from_replicas = field.flag(problems),
         "IGNORE_EXCEPTIONS" => set(&mut settings.ignore_exceptions, field.flag(problems)),
         "BREAKER_FAILURES" => {
             let failures = field.integer(problems, 0..=i64::from(u32::MAX));

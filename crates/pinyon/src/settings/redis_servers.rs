@@ -11,7 +11,12 @@ use super::server_list::{self, Server};
 const EXAMPLES: &str = "redis://127.0.0.1:6379/1, rediss://user:password@host:6379/0 or unix:///path/to.sock?db=1";
 
 /// Adds the servers of LOCATION to what OPTIONS say. What a URL says wins over OPTIONS, as in redis-py.
-pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: Draft, problems: &mut Problems<'_>) -> RedisSettings {
+pub(super) fn read(
+    rules: Redis,
+    (entry, options): (Option<&Entry>, &[Entry]),
+    draft: Draft,
+    problems: &mut Problems<'_>,
+) -> RedisSettings {
     let separators: &[char] = match rules {
         Redis::Django => &[',', ';'],
         Redis::DjangoRedis => &[','],
@@ -19,14 +24,18 @@ pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: Draft, problems: 
     let list = server_list::read(entry, separators, EXAMPLES, problems);
     let mut servers = Vec::with_capacity(list.len());
     let mut common: Option<RedisSettings> = None;
+    let mut wanted = draft.wanted;
     for server in &list {
-        let Some((parsed, settings)) = one(server, &draft, problems) else { continue };
+        let Some((parsed, its)) = one(server, &draft, problems) else { continue };
+        let settings = its.settings;
+        wanted = its.wanted;
         servers.push(parsed);
         if common.get_or_insert_with(|| settings.clone()) != &settings {
             let reason = "its options are not those of the first server, and they hold for the whole cache";
             server.wrong(problems, "Redis", reason, EXAMPLES);
         }
     }
+    wanted.check(options, problems);
     if !servers.is_empty() && servers.iter().all(|server| server.tls.is_none()) {
         for (label, span) in &draft.tls_options {
             let hint = "Write rediss:// in LOCATION to encrypt, or remove the option.".to_owned();
@@ -38,7 +47,7 @@ pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: Draft, problems: 
     settings
 }
 
-fn one(server: &Server, draft: &Draft, problems: &mut Problems<'_>) -> Option<(RedisServer, RedisSettings)> {
+fn one(server: &Server, draft: &Draft, problems: &mut Problems<'_>) -> Option<(RedisServer, Draft)> {
     let parsed = match location::redis(&server.text) {
         Ok(parsed) => parsed,
         Err(reason) => {
@@ -64,12 +73,15 @@ fn one(server: &Server, draft: &Draft, problems: &mut Problems<'_>) -> Option<(R
         Some(database) if !database_in_query => database,
         _ => draft.database,
     };
-    let server = RedisServer {
+    let parsed = RedisServer {
         address: parsed.address,
         database,
-        username: parsed.username.or(draft.username),
-        password: parsed.password.or(draft.password),
-        tls: parsed.tls.then_some(draft.tls),
+        username: parsed.username.or(draft.username.clone()),
+        password: parsed.password.or(draft.password.clone()),
+        tls: parsed.tls.then_some(draft.tls.clone()),
     };
-    Some((server, draft.settings))
+    if let Err(reason) = draft.wanted.place(&parsed, &mut draft.settings) {
+        server.wrong(problems, "Redis", reason, EXAMPLES);
+    }
+    Some((parsed, draft))
 }
