@@ -8,11 +8,11 @@ pub(crate) fn of(settings: &BackendSettings) -> Vec<String> {
     match settings {
         BackendSettings::Memory(memory) => vec![format!("memory '{}'", memory.name)],
         BackendSettings::Redis(redis) => match redis.placement {
-            RedisPlacement::Ring(_) => redis.servers.iter().map(redis_place).collect(),
+            RedisPlacement::Ring(_) | RedisPlacement::Cluster(_) => redis.servers.iter().map(redis_place).collect(),
             // Whoever asks one of the same Sentinels for the same service gets the same servers.
             RedisPlacement::Sentinel(_) => redis.sentinel_urls(),
             // The replicas have what the primary has.
-            _ => redis.servers.first().map(redis_place).into_iter().collect(),
+            RedisPlacement::Replicated => redis.servers.first().map(redis_place).into_iter().collect(),
         },
         BackendSettings::Memcached(memcached) => {
             let prefix = &memcached.key_prefix;

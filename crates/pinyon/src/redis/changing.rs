@@ -86,6 +86,8 @@ pub(super) enum Verdict {
     Moved(usize),
     /// This server has the key already, while it is being moved there; it answers after ASKING.
     Ask(usize),
+    /// Some of the keys are being moved: the same server can answer in a moment.
+    Again,
 }
 
 impl Changing {
@@ -193,13 +195,17 @@ impl Changing {
     ) -> Result<Answer<'a, D::Answer>> {
         let begun = Instant::now();
         let mut topology = self.topology(asking).await?;
+        if topology.group(command.key(), command.group()).is_err() {
+            self.outdate(&topology);
+            topology = self.topology(asking).await?;
+        }
         let mut outcome = self.ask(asking, &topology, command).await?;
         for _ in 0..MOST_STEPS {
             let verdict = self.verdict(asking.servers, &topology, command, &outcome);
             if matches!(verdict, Verdict::Final) {
                 break;
             }
-            if !matches!(verdict, Verdict::Ask(_)) {
+            if !matches!(verdict, Verdict::Ask(_) | Verdict::Again) {
                 self.outdate(&topology);
             }
             // What is doubtful is not taken for a result, however late it is.
@@ -231,6 +237,10 @@ impl Changing {
                     drop(outcome);
                     outcome = self.ask(asking, &topology, command).await?;
                 }
+                Verdict::Again => {
+                    drop(outcome);
+                    outcome = self.ask(asking, &topology, command).await?;
+                }
                 Verdict::Outdated(false) | Verdict::Doubtful(false) | Verdict::Final => break,
             }
         }
@@ -244,7 +254,7 @@ impl Changing {
         topology: &Arc<Topology>,
         command: &Command<'_>,
     ) -> Result<Result<Answer<'a, D::Answer>>> {
-        let group = topology.group(command.key())?;
+        let group = topology.group(command.key(), command.group())?;
         let outcome = group.run(asking, command).await;
         if group.has_lost_a_replica() {
             self.outdate(topology);
@@ -260,16 +270,25 @@ impl Changing {
         command: &Command<'_>,
         outcome: &Result<Answer<'_, A>>,
     ) -> Verdict {
+        match (self.told(servers, outcome), outcome) {
+            (Verdict::Final, Ok(answer)) => self.doubt(servers, topology, command, answer.server),
+            (told, _) => told,
+        }
+    }
+
+    /// What the server itself, or its absence, says about where to ask.
+    pub(super) fn told<A: Answered<RespProtocol>>(
+        &self,
+        servers: &Servers<RespProtocol>,
+        outcome: &Result<Answer<'_, A>>,
+    ) -> Verdict {
         match outcome {
             Err(error) if error.is_connection() => Verdict::Outdated(error.is_retryable()),
             Err(_) => Verdict::Final,
-            Ok(answer) => {
-                let told = first_error(answer.replies()).map(|text| self.judge(servers, answer.server, text));
-                match told.unwrap_or(Verdict::Final) {
-                    Verdict::Final => self.doubt(servers, topology, command, answer.server),
-                    told => told,
-                }
-            }
+            Ok(answer) => match first_error(answer.replies()) {
+                Some(text) => self.judge(servers, answer.server, text),
+                None => Verdict::Final,
+            },
         }
     }
 

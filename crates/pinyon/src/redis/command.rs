@@ -72,6 +72,14 @@ impl Command<'_> {
         }
     }
 
+    /// The number of the group that has to answer if there is no key.
+    pub(super) fn group(&self) -> usize {
+        match self {
+            Self::Raw(commands) => commands.group(),
+            _ => 0,
+        }
+    }
+
     /// True if a replica can answer.
     pub(super) fn is_read(&self) -> bool {
         match self {
@@ -325,14 +333,17 @@ pub(super) fn ttl(replies: Replies<'_>) -> Result<Ttl> {
     })
 }
 
-/// An error if a replica has no data to give yet: it is loading them, or its primary is away.
+/// An error if a replica has no data to give: it is loading them, its primary is away, or it has lost the cluster.
 pub(super) fn is_ready(mut replies: Replies<'_>) -> Result<()> {
     match replies.next() {
-        Some(Reply::Error(text)) if text.starts_with(b"LOADING") || text.starts_with(b"MASTERDOWN") => {
-            Err(server_error(text))
-        }
+        Some(Reply::Error(text)) if is_unready(text) => Err(server_error(text)),
         _ => Ok(()),
     }
+}
+
+/// True if an error says that a replica has no data to give.
+pub(super) fn is_unready(text: &[u8]) -> bool {
+    [&b"LOADING"[..], b"MASTERDOWN", b"CLUSTERDOWN"].iter().any(|word| text.starts_with(word))
 }
 
 /// True if the server does not know the script yet.

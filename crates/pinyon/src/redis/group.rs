@@ -189,17 +189,23 @@ impl Group {
 
     /// Keeps the health of one of its servers, which was asked just now.
     pub(super) fn note(&self, server: usize, error: Option<&Error>, cost: Duration) {
-        let error = error.filter(|error| error.is_connection());
+        // An error that the server itself tells is an answer.
+        if let Some(error) = error.filter(|error| error.is_connection()) {
+            self.note_failure(server, error, cost);
+        } else if server == self.primary {
+            self.breaker.succeeded();
+        } else if let Some((_, health)) = self.replicas.iter().find(|(replica, _)| *replica == server) {
+            health.succeeded();
+        }
+    }
+
+    /// Notes that one of its servers could not answer.
+    pub(super) fn note_failure(&self, server: usize, error: &Error, cost: Duration) {
         if server == self.primary {
-            // An error that the server itself tells is an answer.
-            let Some(error) = error else { return self.breaker.succeeded() };
             self.breaker.failed(cost);
             *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
         } else if let Some((_, health)) = self.replicas.iter().find(|(replica, _)| *replica == server) {
-            match error {
-                None => health.succeeded(),
-                Some(error) => self.lose(health, error, cost),
-            }
+            self.lose(health, error, cost);
         }
     }
 

@@ -2,10 +2,10 @@
 //!
 //! - `protocol`: RESP2 and RESP3, bytes to replies and back, no I/O.
 //! - `command`: one cache operation as bytes, and its replies as the result.
-//! - [`Commands`]: commands that the caller words.
+//! - [`Commands`]: commands that the caller words; `worded`: how they are sent.
 //! - `group`: a primary with its replicas. `ring`, `topology`: which group has a key.
 //! - `sentinel`, `cluster`: who tells the topology; `changing`: when it is asked for again.
-//! - `many`: an operation on the keys of several groups.
+//! - `many`: an operation on the keys of several groups; `gathered`: replies of several in one order.
 //! - [`RedisStore`]: the operations.
 //!
 //! Formats and rules: Django's `RedisCache` and django-redis.
@@ -13,6 +13,7 @@
 mod changing;
 mod cluster;
 mod command;
+mod gathered;
 mod group;
 mod many;
 mod protocol;
@@ -21,6 +22,7 @@ mod ring;
 mod sentinel;
 mod store;
 mod topology;
+mod worded;
 
 pub use crate::cache::redis::{
     AddToSorted, BlockingLock, BlockingLockGuard, BlockingPages, BlockingRedis, Condition, OwnedReply, Place, Script,

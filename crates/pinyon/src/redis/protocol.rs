@@ -20,7 +20,7 @@ const UNKNOWN_KIND: Malformed = Malformed("a reply starts with a byte that RESP 
 
 /// One value on the tape. Aggregates are followed by their elements.
 #[derive(Clone, Debug, PartialEq)]
-enum Token {
+pub(super) enum Token {
     Nil,
     Status(Range<usize>),
     Error(Range<usize>),
@@ -220,9 +220,9 @@ pub enum Reply<'a> {
 /// Replies one after the other.
 #[derive(Clone, Debug)]
 pub struct Replies<'a> {
-    tape: &'a [Token],
-    bytes: &'a [u8],
-    left: usize,
+    pub(super) tape: &'a [Token],
+    pub(super) bytes: &'a [u8],
+    pub(super) left: usize,
 }
 
 impl Replies<'_> {
@@ -328,17 +328,24 @@ pub struct RespProtocol {
     client_name: Option<String>,
     /// How many connections were greeted.
     opened: AtomicU64,
+    reads_from_replicas: bool,
 }
 
 impl RespProtocol {
     /// For `server`, in RESP `version` 2 or 3; `client_name` is shown by `CLIENT LIST`.
     pub(super) fn new(server: RedisServer, version: u8, client_name: Option<String>) -> Self {
-        Self { server, version, client_name, opened: AtomicU64::new(0) }
+        Self { server, version, client_name, opened: AtomicU64::new(0), reads_from_replicas: false }
     }
 
     /// How many connections to the server have been opened by this process, its parents included.
     pub(super) fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
+    }
+
+    /// Tells a replica in a cluster that it is read from.
+    pub(super) fn reading_from_replicas(mut self, reads: bool) -> Self {
+        self.reads_from_replicas = reads;
+        self
     }
 
     fn login(&self) -> Option<(&str, &str)> {
@@ -374,6 +381,9 @@ impl Protocol for RespProtocol {
         }
         if let Some(name) = &self.client_name {
             command(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
+        }
+        if self.reads_from_replicas {
+            command(&[b"READONLY"]);
         }
         // Answered with an error by servers before 7.2, which changes nothing.
         command(&[b"CLIENT", b"SETINFO", b"LIB-NAME", b"pinyon"]);
@@ -431,6 +441,10 @@ impl Protocol for RespProtocol {
     }
 }
 
+/// What to do where the keys of one command are in several hash slots.
+pub(super) const HASH_TAG_HINT: &str =
+    "Keys that are used together need the same hash tag, for example {user1}:a and {user1}:b";
+
 /// An error that the server sent: its kind by its first word, its own text, and what to do.
 pub fn server_error(text: &[u8]) -> Error {
     let text = String::from_utf8_lossy(text);
@@ -443,9 +457,14 @@ pub fn server_error(text: &[u8]) -> Error {
         "READONLY" => (ErrorKind::Server, "This is a replica: put the primary first in LOCATION"),
         "OOM" => (ErrorKind::Server, "The server is full: raise maxmemory, or set maxmemory-policy allkeys-lru"),
         "MISCONF" => (ErrorKind::Server, "The server cannot save its data and refuses writes; see its log"),
-        "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" => {
-            (ErrorKind::Server, "This server is part of a Redis Cluster, which is not available yet in this version")
-        }
+        "MOVED" | "ASK" => (
+            ErrorKind::Server,
+            "The server is part of a Redis Cluster: set OPTIONS \"CLUSTER\" to true. If it is, try again",
+        ),
+        "CROSSSLOT" => (ErrorKind::Server, HASH_TAG_HINT),
+        "TRYAGAIN" => (ErrorKind::Server, "The Redis Cluster is moving these keys; try again in a moment"),
+        // Nobody who could be asked has the key.
+        "CLUSTERDOWN" => (ErrorKind::Unreachable, "Look at CLUSTER INFO, and bring back the servers that are missing"),
         "WRONGTYPE" => (ErrorKind::Server, "The key holds a list, set or hash that something else wrote"),
         _ if text.contains("invalid password")
             || text.contains("no password is set")

@@ -2,10 +2,12 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::command::{check, unexpected};
+use super::gathered::Gathered;
 use super::protocol::{Replies, Reply, RespProtocol, replies, server_error, write_bulk, write_command, write_header};
 use crate::error::{Error, ErrorKind, Result};
 use crate::net::Answered;
 use std::fmt;
+use std::ops::Range;
 
 /// Commands after which a connection is not what the next operation expects: it belongs to all of them.
 const CHANGE_THE_CONNECTION: [&str; 24] = [
@@ -78,20 +80,55 @@ const WITHOUT_KEYS: [&str; 34] = [
     "WAITAOF",
 ];
 
-/// One or several commands that go to one server in one round trip.
+/// Commands all of whose arguments are keys.
+const ALL_KEYS: [&str; 13] = [
+    "DEL",
+    "EXISTS",
+    "MGET",
+    "PFCOUNT",
+    "PFMERGE",
+    "SDIFF",
+    "SDIFFSTORE",
+    "SINTER",
+    "SINTERSTORE",
+    "SUNION",
+    "SUNIONSTORE",
+    "TOUCH",
+    "UNLINK",
+];
+/// Commands whose first two arguments are keys.
+const TWO_KEYS: [&str; 11] = [
+    "BLMOVE",
+    "BRPOPLPUSH",
+    "COPY",
+    "GEOSEARCHSTORE",
+    "LCS",
+    "LMOVE",
+    "RENAME",
+    "RENAMENX",
+    "RPOPLPUSH",
+    "SMOVE",
+    "ZRANGESTORE",
+];
+
+/// One or several commands that go to their server in one round trip; where several servers share the keys, to each server those
+/// about its keys, at the same time.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each says one thing about how they are sent")]
 pub struct Commands {
     name: &'static str,
     /// The request without what makes it a transaction.
     bytes: Vec<u8>,
-    count: usize,
+    /// Where each command ends in `bytes`.
+    ends: Vec<usize>,
+    /// Where the keys are in `bytes`, each with the number of its command; in their order.
+    keys: Vec<(usize, Range<usize>)>,
+    /// The group that gets the commands without a key.
+    group: usize,
     is_read: bool,
     is_repeatable: bool,
     is_transaction: bool,
     waits: bool,
-    /// The first key of the first command that has one.
-    key: Option<Box<[u8]>>,
 }
 
 impl Commands {
@@ -100,12 +137,13 @@ impl Commands {
         Self {
             name,
             bytes: Vec::new(),
-            count: 0,
+            ends: Vec::new(),
+            keys: Vec::new(),
+            group: 0,
             is_read: false,
             is_repeatable: false,
             is_transaction: false,
             waits: false,
-            key: None,
         }
     }
 
@@ -128,6 +166,13 @@ impl Commands {
     #[must_use]
     pub fn transaction(mut self, is_transaction: bool) -> Self {
         self.is_transaction = is_transaction;
+        self
+    }
+
+    /// Where several primaries share the keys, the number of the one that gets the commands without a key; default 0.
+    #[must_use]
+    pub fn on_group(mut self, group: usize) -> Self {
+        self.group = group;
         self
     }
 
@@ -154,20 +199,23 @@ impl Commands {
         }
         self.waits |= is(&name, &WAIT)
             || name.starts_with(b"XREAD") && parts.iter().any(|part| part.as_ref().eq_ignore_ascii_case(b"BLOCK"));
-        if self.key.is_none() {
-            self.key = key_place(&name, parts).and_then(|place| Some(parts.get(place)?.as_ref().into()));
-        }
+        let mut places = key_places(&name, parts).peekable();
         write_header(&mut self.bytes, parts.len());
-        for part in parts {
+        for (place, part) in parts.iter().enumerate() {
             write_bulk(&mut self.bytes, part.as_ref());
+            if places.next_if_eq(&place).is_some() {
+                // A line ends behind it.
+                let end = self.bytes.len() - 2;
+                self.keys.push((self.ends.len(), end - part.as_ref().len()..end));
+            }
         }
-        self.count += 1;
+        self.ends.push(self.bytes.len());
         Ok(())
     }
 
     /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.ends.is_empty()
     }
 
     /// Whether the server may wait before it answers, which holds up whoever shares the connection.
@@ -179,9 +227,42 @@ impl Commands {
         self.name
     }
 
-    /// The key that decides which server gets them.
+    /// The key that decides which server gets them, if they are for one.
     pub(super) fn key(&self) -> Option<&[u8]> {
-        self.key.as_deref()
+        self.keys().next().map(|(_, key)| key)
+    }
+
+    /// All keys, each with the number of its command.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        self.keys.iter().map(|(command, range)| (*command, self.bytes.get(range.clone()).unwrap_or_default()))
+    }
+
+    /// The group that gets what has no key.
+    pub(super) fn group(&self) -> usize {
+        self.group
+    }
+
+    /// Their number.
+    pub(super) fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The request of the command with a number.
+    pub(super) fn command(&self, number: usize) -> &[u8] {
+        let start = number.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(number).copied().unwrap_or(start);
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    /// The key that decides which server gets the command with a number.
+    pub(super) fn key_of(&self, number: usize) -> Option<&[u8]> {
+        let first = self.keys.partition_point(|(command, _)| *command < number);
+        let (_, range) = self.keys.get(first).filter(|(command, _)| *command == number)?;
+        self.bytes.get(range.clone())
+    }
+
+    pub(super) fn is_transaction(&self) -> bool {
+        self.is_transaction
     }
 
     pub(super) fn is_read(&self) -> bool {
@@ -199,10 +280,10 @@ impl Commands {
         }
         out.extend_from_slice(&self.bytes);
         if !self.is_transaction {
-            return self.count;
+            return self.count();
         }
         write_command(out, &[b"EXEC"]);
-        self.count + 2
+        self.count() + 2
     }
 
     /// One reply a command, in their order; errors of the server are among them.
@@ -224,47 +305,82 @@ impl Commands {
     }
 }
 
-/// Where the first key of a command stands among its words; none if it has none.
-fn key_place<P: AsRef<[u8]>>(name: &[u8], parts: &[P]) -> Option<usize> {
+/// Where the keys of a command stand among its words. Of a command that is not known, its first argument is the key.
+fn key_places<P: AsRef<[u8]>>(name: &[u8], parts: &[P]) -> impl Iterator<Item = usize> + use<P> {
     let is = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
-    let has_keys = |place: usize| parts.get(place).is_some_and(|count| count.as_ref() != b"0");
-    if is(&WITHOUT_KEYS) {
-        None
-    } else if is(&["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"]) {
-        has_keys(2).then_some(3)
+    let end = parts.len();
+    // As many keys as the word at `place` says stand behind it.
+    let counted = |place: usize| {
+        let count = parts.get(place).and_then(|count| std::str::from_utf8(count.as_ref()).ok()?.parse().ok());
+        place + 1..(place + 1).saturating_add(count.unwrap_or(0)).min(end)
+    };
+    let mut first = None;
+    let mut step = 1;
+    let places = if is(&WITHOUT_KEYS) {
+        0..0
+    } else if is(&ALL_KEYS) {
+        1..end
+    } else if is(&["MSET", "MSETNX"]) {
+        step = 2;
+        1..end
+    } else if is(&["BLPOP", "BRPOP", "BZPOPMAX", "BZPOPMIN"]) {
+        1..end.saturating_sub(1)
+    } else if is(&TWO_KEYS) {
+        1..end.min(3)
+    } else if is(&["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO", "BLMPOP", "BZMPOP"]) {
+        counted(2)
     } else if is(&["LMPOP", "ZMPOP", "SINTERCARD", "ZDIFF", "ZINTER", "ZINTERCARD", "ZUNION"]) {
-        has_keys(1).then_some(2)
-    } else if is(&["BLMPOP", "BZMPOP"]) {
-        has_keys(2).then_some(3)
-    } else if is(&["OBJECT", "MEMORY", "BITOP", "XGROUP", "XINFO", "DEBUG"]) {
-        Some(2)
+        counted(1)
+    } else if is(&["ZDIFFSTORE", "ZINTERSTORE", "ZUNIONSTORE"]) {
+        first = Some(1);
+        counted(2)
+    } else if name == b"BITOP" {
+        2..end
+    } else if is(&["OBJECT", "MEMORY", "XGROUP", "XINFO", "DEBUG"]) {
+        2..end.min(3)
     } else if name == b"MIGRATE" {
-        Some(3)
+        3..end.min(4)
     } else if is(&["XREAD", "XREADGROUP"]) {
-        parts.iter().position(|part| part.as_ref().eq_ignore_ascii_case(b"STREAMS")).map(|place| place + 1)
+        let word = parts.iter().position(|part| part.as_ref().eq_ignore_ascii_case(b"STREAMS"));
+        // Behind the keys stands an identifier for each.
+        word.map_or(0..0, |word| word + 1..word + 1 + (end - word - 1) / 2)
     } else {
-        Some(1)
-    }
+        1..end.min(2)
+    };
+    first.into_iter().chain(places.step_by(step))
 }
 
-/// The replies to [`Commands`], which can be read where they arrived.
-pub struct Results<A> {
-    answer: A,
-    /// How many of the replies are none to the commands.
-    skipped: usize,
-    is_transaction: bool,
+/// The replies to [`Commands`], which can be read where they arrived; those of several servers were copied.
+pub struct Results<A>(From<A>);
+
+enum From<A> {
+    One {
+        answer: A,
+        /// How many of the replies are none to the commands.
+        skipped: usize,
+        is_transaction: bool,
+    },
+    Several(Gathered),
 }
 
 impl<A: Answered<RespProtocol>> Results<A> {
     pub(super) fn new(answer: A, skipped: usize, commands: &Commands) -> Self {
-        Self { answer, skipped, is_transaction: commands.is_transaction }
+        Self(From::One { answer, skipped, is_transaction: commands.is_transaction })
+    }
+
+    pub(super) fn several(gathered: Gathered) -> Self {
+        Self(From::Several(gathered))
     }
 
     /// One a command, in their order; errors of the server are among them.
     pub fn replies(&self) -> Replies<'_> {
-        let (parser, bytes) = self.answer.replies();
-        let all = replies(parser, bytes).without_first(self.skipped);
-        match (self.is_transaction, all.clone().last()) {
+        let (answer, skipped, is_transaction) = match &self.0 {
+            From::One { answer, skipped, is_transaction } => (answer, *skipped, *is_transaction),
+            From::Several(gathered) => return gathered.replies(),
+        };
+        let (parser, bytes) = answer.replies();
+        let all = replies(parser, bytes).without_first(skipped);
+        match (is_transaction, all.clone().last()) {
             (true, Some(Reply::Array(results))) => results,
             _ => all,
         }
@@ -275,5 +391,45 @@ impl<A: Answered<RespProtocol>> Results<A> {
 impl<A> fmt::Debug for Results<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Results")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_a_command_are_found() {
+        for (command, keys) in [
+            ("GET a", "a"),
+            ("unlink a b c", "a b c"),
+            ("MSET a 1 b 2", "a b"),
+            ("SMOVE a b member", "a b"),
+            ("SINTERSTORE a b c", "a b c"),
+            ("ZUNIONSTORE a 2 b c WEIGHTS 1 2", "a b c"),
+            ("ZINTER 2 a b WITHSCORES", "a b"),
+            ("EVALSHA f00 2 a b argument", "a b"),
+            ("EVAL text 0 argument", ""),
+            ("EVAL text 9 a", "a"),
+            ("EVAL text", ""),
+            ("BLPOP a b 0", "a b"),
+            ("BLMPOP 0 2 a b LEFT", "a b"),
+            ("BITOP AND a b c", "a b c"),
+            ("OBJECT FREQ a", "a"),
+            ("XREAD COUNT 2 STREAMS a b 0 0", "a b"),
+            ("SCAN 0 MATCH a", ""),
+            ("DBSIZE", ""),
+            ("HSET a field 1", "a"),
+        ] {
+            let mut commands = Commands::new("test");
+            commands.push(&["PING"]).unwrap();
+            let words: Vec<&str> = command.split(' ').collect();
+            commands.push(&words).unwrap();
+            let found: Vec<&str> = commands.keys().map(|(_, key)| std::str::from_utf8(key).unwrap()).collect();
+            assert_eq!(found.join(" "), keys, "{command}");
+            assert_eq!((commands.key_of(0), commands.key_of(1)), (None, found.first().map(|key| key.as_bytes())));
+            assert_eq!(commands.command(0), b"*1\r\n$4\r\nPING\r\n");
+            assert!(commands.command(1).starts_with(format!("*{}\r\n", words.len()).as_bytes()));
+        }
     }
 }

@@ -1,17 +1,16 @@
 //! Redis as a store: what its operations send, and what the replies mean.
 
-use super::changing::{Changing, Source};
+use super::changing::{Changing, Source, Verdict, has_time};
 use super::cluster::Cluster;
 use super::command::{self, Command, write_key_command, write_set};
 use super::group::{Answer, Asking, Group, GroupRules};
-use super::many::Many;
-use super::protocol::{RespProtocol, replies};
-use super::raw::{Commands, Results};
+use super::many::{Manner, Many};
+use super::protocol::{Replies, RespProtocol, replies};
 use super::ring::Ring;
 use super::sentinel::Sentinels;
 use super::topology::{Placement, Topology};
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{Answered, Driver, Endpoint, Lease, Servers, now};
+use crate::net::{Answered, Driver, Endpoint, Servers};
 use crate::server_store::{Found, ServerStore};
 use crate::settings::{Address, RedisPlacement, RedisServer, RedisSettings, TimeoutUnit};
 use crate::store::{Integer, Item, Reach, ServerInfo, ServerReport};
@@ -25,14 +24,14 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct RedisStore {
     servers: Servers<RespProtocol>,
-    arrangement: Arrangement,
+    pub(super) arrangement: Arrangement,
     unit: TimeoutUnit,
     timeout: Duration,
 }
 
 /// Where the keys are.
 #[derive(Debug)]
-enum Arrangement {
+pub(super) enum Arrangement {
     Fixed(Topology),
     Changing(Changing),
 }
@@ -79,41 +78,19 @@ impl RedisStore {
         store
     }
 
-    /// Sends commands as they are worded, to the primary or, if they only read, to whichever server reads go to.
-    ///
-    /// # Errors
-    /// The connection's, and that the server refused a transaction as a whole. That it refused a command is a reply.
-    pub async fn command_over<D: Driver<RespProtocol>>(
-        &self,
-        driver: &D,
-        commands: &Commands,
-    ) -> Result<Results<D::Answer>> {
-        let answer = self.run(driver, &Command::Raw(commands)).await?;
-        answer.judge(|replies| commands.results(replies).map(drop))?;
-        Ok(Results::new(answer.replies, answer.skipped, commands))
-    }
-
-    /// [`RedisStore::command_over`] on the calling thread.
-    ///
-    /// # Errors
-    /// Its own.
-    pub fn command(&self, commands: &Commands) -> Result<Results<Lease<RespProtocol>>> {
-        now(self.command_over(&self.servers.blocking(), commands))
-    }
-
-    fn asking<'a, D>(&'a self, driver: &'a D) -> Asking<'a, D> {
+    pub(super) fn asking<'a, D>(&'a self, driver: &'a D) -> Asking<'a, D> {
         Asking { servers: &self.servers, unit: self.unit, driver }
     }
 
     /// One command, to the server that has its key.
-    async fn run<'a, D: Driver<RespProtocol>>(
+    pub(super) async fn run<'a, D: Driver<RespProtocol>>(
         &'a self,
         driver: &'a D,
         command: &Command<'_>,
     ) -> Result<Answer<'a, D::Answer>> {
         let asking = self.asking(driver);
         let outcome = match &self.arrangement {
-            Arrangement::Fixed(topology) => match topology.group(command.key()) {
+            Arrangement::Fixed(topology) => match topology.group(command.key(), command.group()) {
                 Ok(group) => group.run(&asking, command).await,
                 Err(error) => Err(error),
             },
@@ -122,16 +99,42 @@ impl RedisStore {
         outcome.map_err(|error| error.with_operation(command.name()))
     }
 
-    /// Whether keys have to be told apart by the server that has them.
-    fn is_divided(&self) -> bool {
+    /// Whether keys have to be told apart by the server that has them: a Redis Cluster, or a ring of servers.
+    pub fn is_divided(&self) -> bool {
         match &self.arrangement {
             Arrangement::Fixed(topology) => topology.only().is_none(),
             Arrangement::Changing(changing) => matches!(changing.source(), Source::Cluster(_)),
         }
     }
 
-    /// An operation on many keys of which each has its own command; see [`Many`].
-    async fn many<'a, 'k, D: Driver<RespProtocol>>(
+    /// An operation of which each key has its own command; see [`Many`].
+    pub(super) fn many<'k, K, W>(
+        &self,
+        manner: Manner,
+        (count, group): (usize, usize),
+        key: K,
+        write: W,
+    ) -> Many<'_, K, W>
+    where
+        K: Fn(usize) -> Option<&'k [u8]>,
+        W: Fn(usize, &mut Vec<u8>),
+    {
+        let changing = match &self.arrangement {
+            Arrangement::Fixed(_) => None,
+            Arrangement::Changing(changing) => Some(changing),
+        };
+        Many { manner, count, key, group, write, changing, timeout: self.timeout }
+    }
+
+    pub(super) fn fixed(&self) -> Option<&Topology> {
+        match &self.arrangement {
+            Arrangement::Fixed(topology) => Some(topology),
+            Arrangement::Changing(_) => None,
+        }
+    }
+
+    /// One command for each of many keys. The answers come with the numbers of their keys if it is a read.
+    async fn each<'a, 'k, D: Driver<RespProtocol>>(
         &'a self,
         driver: &'a D,
         (operation, is_read): (&'static str, bool),
@@ -139,12 +142,10 @@ impl RedisStore {
         key: impl Fn(usize) -> &'k str,
         write: impl Fn(usize, &mut Vec<u8>),
     ) -> Result<Vec<(Vec<usize>, Answer<'a, D::Answer>)>> {
-        let (fixed, changing) = match &self.arrangement {
-            Arrangement::Fixed(topology) => (Some(topology), None),
-            Arrangement::Changing(changing) => (None, Some(changing)),
-        };
-        let many = Many { operation, is_read, count, key, write, changing, timeout: self.timeout };
-        many.run(&self.asking(driver), fixed).await
+        let manner =
+            Manner { operation, is_read, is_repeatable: true, keeps_answers: is_read, errors_are_results: false };
+        let many = self.many(manner, (count, 0), |number| Some(key(number).as_bytes()), write);
+        many.run(&self.asking(driver), self.fixed(), |_, _, _| ()).await
     }
 
     /// One command to every primary.
@@ -154,32 +155,59 @@ impl RedisStore {
         command: &Command<'_>,
     ) -> Result<Vec<Answer<'a, D::Answer>>> {
         let asking = self.asking(driver);
-        let told;
-        let topology = match &self.arrangement {
-            Arrangement::Fixed(topology) => topology,
-            Arrangement::Changing(changing) => {
-                told = changing.topology(&asking).await?;
-                &*told
-            }
+        let changing = match &self.arrangement {
+            Arrangement::Fixed(topology) => return self.to_each(&asking, topology, command).await.1,
+            Arrangement::Changing(changing) => changing,
         };
+        let begun = Instant::now();
+        let mut topology = changing.topology(&asking).await?;
+        loop {
+            let (outdated, outcome) = self.to_each(&asking, &topology, command).await;
+            if !outdated {
+                return outcome;
+            }
+            changing.outdate(&topology);
+            let fresh = changing.topology(&asking).await?;
+            if Arc::ptr_eq(&fresh, &topology) || !has_time(begun, self.timeout) {
+                return outcome;
+            }
+            topology = fresh;
+        }
+    }
+
+    /// One command to every primary of a topology; and whether that turned out to be a wrong one.
+    async fn to_each<'a, D: Driver<RespProtocol>>(
+        &'a self,
+        asking: &Asking<'a, D>,
+        topology: &Topology,
+        command: &Command<'_>,
+    ) -> (bool, Result<Vec<Answer<'a, D::Answer>>>) {
         let writers = topology.groups().iter().map(|group| group.writer(&self.servers));
-        let writers = writers.collect::<Result<Vec<usize>>>()?;
+        let writers = match writers.collect::<Result<Vec<usize>>>() {
+            Ok(writers) => writers,
+            Err(error) => return (true, Err(error.with_operation(command.name()))),
+        };
         let unit = self.unit;
         let encode = |out: &mut Vec<u8>| command.encode(unit, out);
         let start = Instant::now();
-        let outcomes = driver
+        let outcomes = asking
+            .driver
             .exchange_many(writers.iter().map(|server| (*server, encode)).collect(), command.is_repeatable())
             .await;
         let mut answers = Vec::with_capacity(outcomes.len());
-        let mut failure = None;
+        let (mut failure, mut outdated) = (None, false);
         for (group, outcome) in topology.groups().iter().zip(outcomes) {
             group.note(group.primary(), outcome.as_ref().err(), start.elapsed());
+            let outcome = outcome.map(|replies| asking.answer(group.primary(), command.name(), replies, 0));
+            if let Arrangement::Changing(changing) = &self.arrangement {
+                outdated |= !matches!(changing.told(&self.servers, &outcome), Verdict::Final);
+            }
             match outcome {
-                Ok(replies) => answers.push(asking.answer(group.primary(), command.name(), replies, 0)),
+                Ok(answer) => answers.push(answer),
                 Err(error) => failure = failure.or(Some(error.with_operation(command.name()))),
             }
         }
-        failure.map_or(Ok(answers), Err)
+        (outdated, failure.map_or(Ok(answers), Err))
     }
 
     /// How finely it sends timeouts.
@@ -251,9 +279,14 @@ impl RedisStore {
         if let Some(sentinels) = self.sentinels().filter(|sentinels| sentinels.indexes().any(|index| index == server)) {
             return sentinels.info(&asking, server).await;
         }
-        asking.ask(server, &Command::Has(key)).await?.judge(command::integer)?;
+        // A server of a cluster that has not the key says so, which is an answer.
+        let answered = |replies: Replies<'_>| match command::integer(replies) {
+            Err(error) if self.is_divided() && error.kind() == ErrorKind::Server => Ok(()),
+            outcome => outcome.map(drop),
+        };
+        asking.ask(server, &Command::Has(key)).await?.judge(answered)?;
         let start = Instant::now();
-        asking.ask(server, &Command::Has(key)).await?.judge(command::integer)?;
+        asking.ask(server, &Command::Has(key)).await?.judge(answered)?;
         let round_trip = start.elapsed();
         let answer = asking.ask(server, &Command::Info).await?;
         answer.judge(|replies| {
@@ -297,7 +330,10 @@ pub(super) fn reached(settings: &RedisSettings, server: &RedisServer) -> (Endpoi
         timeout: settings.timeout,
         max_connections: settings.max_connections,
     };
-    (endpoint, RespProtocol::new(server.clone(), settings.protocol, settings.client_name.clone()))
+    let reads_from_replicas =
+        matches!(&settings.placement, RedisPlacement::Cluster(cluster) if cluster.read_from_replicas);
+    let protocol = RespProtocol::new(server.clone(), settings.protocol, settings.client_name.clone());
+    (endpoint, protocol.reading_from_replicas(reads_from_replicas))
 }
 
 impl ServerStore for RedisStore {
@@ -334,7 +370,7 @@ impl ServerStore for RedisStore {
         }
         if self.is_divided() {
             let write = |index: usize, out: &mut Vec<u8>| write_key_command(out, b"GET", at(keys, index));
-            let answers = self.many(driver, ("get_many", true), keys.len(), |index| at(keys, index), write).await?;
+            let answers = self.each(driver, ("get_many", true), keys.len(), |index| at(keys, index), write).await?;
             return Ok(Found::several(answers.into_iter().map(|(keys, answer)| (keys, answer.replies))));
         }
         let answer = self.run(driver, &Command::GetMany(keys)).await?;
@@ -417,7 +453,7 @@ impl ServerStore for RedisStore {
                     _ => write_set(out, key.as_bytes(), bytes, sent, None),
                 }
             };
-            self.many(driver, ("set_many", false), items.len(), |index| item(index).0, write).await?;
+            self.each(driver, ("set_many", false), items.len(), |index| item(index).0, write).await?;
         } else if !items.is_empty() {
             let items: Vec<(&str, &[u8])> = items.iter().map(|(key, item)| (*key, item.bytes)).collect();
             self.run(driver, &Command::SetMany(&items, expiry)).await?.judge(command::check)?;
@@ -428,7 +464,7 @@ impl ServerStore for RedisStore {
     async fn delete_many_over<D: Driver<RespProtocol>>(&self, driver: &D, keys: &[&str]) -> Result<()> {
         if self.is_divided() {
             let write = |index: usize, out: &mut Vec<u8>| write_key_command(out, b"DEL", at(keys, index));
-            self.many(driver, ("delete_many", false), keys.len(), |index| at(keys, index), write).await?;
+            self.each(driver, ("delete_many", false), keys.len(), |index| at(keys, index), write).await?;
         } else if !keys.is_empty() {
             self.run(driver, &Command::DeleteMany(keys)).await?.judge(command::check)?;
         }

@@ -31,15 +31,16 @@ impl Topology {
         Self { groups, placement }
     }
 
-    /// The group that has a key; the first for a command without one.
+    /// The group that has a key; the one with a number for a command without a key.
     ///
     /// # Errors
     /// None has it.
-    pub(super) fn group(&self, key: Option<&[u8]>) -> Result<&Arc<Group>> {
-        let index = match (&self.placement, key) {
-            (Placement::One, _) | (_, None) => 0,
-            (Placement::Ring(ring), Some(key)) => ring.server(key),
-            (Placement::Slots(groups), Some(key)) => groups.get(slot(key)).copied().map_or(usize::MAX, usize::from),
+    pub(super) fn group(&self, key: Option<&[u8]>, otherwise: usize) -> Result<&Arc<Group>> {
+        let Some(key) = key else { return self.groups.get(otherwise).ok_or_else(|| no_group(otherwise)) };
+        let index = match &self.placement {
+            Placement::One => 0,
+            Placement::Ring(ring) => ring.server(key),
+            Placement::Slots(groups) => groups.get(slot(key)).copied().map_or(usize::MAX, usize::from),
         };
         self.groups.get(index).ok_or_else(|| {
             Error::new(ErrorKind::Unreachable, "no server of the Redis cluster has the hash slot of this key")
@@ -47,6 +48,22 @@ impl Topology {
                     "The cluster is incomplete: look at CLUSTER INFO, and bring back the servers that are missing",
                 )
         })
+    }
+
+    /// What keys have in common that can be used by one command: the hash slot, or the server.
+    pub(super) fn place(&self, key: &[u8]) -> usize {
+        match &self.placement {
+            Placement::One => 0,
+            Placement::Ring(ring) => ring.server(key),
+            Placement::Slots(_) => slot(key),
+        }
+    }
+
+    /// Whether the same keys are at the same groups.
+    pub(super) fn is_same(&self, groups: &[Arc<Group>], slots: &[u16]) -> bool {
+        let same_groups = self.groups.len() == groups.len()
+            && self.groups.iter().zip(groups).all(|(known, group)| Arc::ptr_eq(known, group));
+        same_groups && matches!(&self.placement, Placement::Slots(known) if **known == *slots)
     }
 
     pub(super) fn groups(&self) -> &[Arc<Group>] {
@@ -60,6 +77,11 @@ impl Topology {
             _ => None,
         }
     }
+}
+
+fn no_group(number: usize) -> Error {
+    let message = format!("the Redis servers that share the keys are fewer than {}", number + 1);
+    Error::new(ErrorKind::Unreachable, message).with_hint("They have changed meanwhile; begin again")
 }
 
 /// The hash slot of a key: CRC16 (XMODEM) of what stands between the first `{` and the next `}`, if there is something, else

@@ -89,6 +89,9 @@ pub(super) fn redis_at(text: &str, default_port: u16) -> Result<RedisLocation, R
         scheme if scheme.contains("sentinel") => {
             return Err("Sentinels stand in OPTIONS SENTINELS, and the name of their service here".to_owned());
         }
+        scheme if scheme.ends_with("+cluster") => {
+            return Err("a Redis Cluster is redis:// or rediss:// here, and OPTIONS 'CLUSTER' true".to_owned());
+        }
         scheme if scheme.contains("cluster") => {
             return Err(format!("{scheme}:// is not available yet in this version"));
         }

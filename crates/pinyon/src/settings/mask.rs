@@ -46,6 +46,8 @@ mod tests {
             "redis://:s3cret/1",
             "redis:/:s3cret@host",
             "user:s3cret@host:11211",
+            "redis+cluster://user:s3cret@host1:7000,host2:7000",
+            "rediss+cluster://host1:7000,:s3cret",
             "redis://host/0?password=s3cret",
             "redis://host/0?password=s3@cret",
             "unix:///run/redis.sock?db=1&PASSWORD=s3cret",

@@ -36,6 +36,7 @@ pub mod model;
 pub mod node;
 #[cfg(feature = "settings-py")]
 mod python;
+mod redis_cluster;
 mod redis_options;
 mod redis_servers;
 mod sentinel_options;

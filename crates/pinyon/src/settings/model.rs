@@ -313,7 +313,8 @@ pub struct SentinelSettings {
     pub connect_timeout: Duration,
     /// SENTINEL_KWARGS `socket_timeout`; default half of the cache's.
     pub timeout: Duration,
-    /// Whether reads go to replicas: with CLIENT_CLASS `…SentinelClient`, and with `?is_master=0` in LOCATION.
+    /// Whether reads go to replicas: OPTIONS READ_FROM_REPLICAS; without it, with CLIENT_CLASS `…SentinelClient` and with
+    /// `?is_master=0` in LOCATION.
     pub read_from_replicas: bool,
 }
 

@@ -5,6 +5,7 @@ use super::fields::{Field, Problems, Section, refuse_doubles, set};
 use super::formats;
 use super::model::{ClearScope, RedisPlacement, RedisSettings, RingNames, TimeoutUnit, TlsSettings};
 use super::node::{Entry, Span, Value};
+use super::redis_cluster::Wanted;
 use super::redis_servers;
 use super::sentinel_options::SentinelDraft;
 use super::validate::{maxmemory_hint, no_meaning};
@@ -59,6 +60,8 @@ pub(super) const NAMES: &[&str] = &[
     "REDIS_CLIENT_KWARGS",
     "CLOSE_CONNECTION",
     "REPLICA_READ_ONLY",
+    "CLUSTER",
+    "READ_FROM_REPLICAS",
     "TIMEOUT_UNIT",
     "ON_BAD_VALUE",
     "CLEAR",
@@ -72,6 +75,7 @@ pub(super) const NAMES: &[&str] = &[
 #[derive(Clone)]
 pub(super) struct Draft {
     pub(super) settings: RedisSettings,
+    pub(super) wanted: Wanted,
     pub(super) database: u32,
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
@@ -92,6 +96,7 @@ impl Draft {
             tls: TlsSettings::default(),
             tls_options: Vec::new(),
             sentinel: SentinelDraft::default(),
+            wanted: Wanted::default(),
         }
     }
 }
@@ -123,7 +128,7 @@ pub(super) fn read(
         let hint = "Give the certificate that belongs to the key as 'ssl_certfile'.".to_owned();
         problems.error("OPTIONS 'ssl_keyfile' is given without 'ssl_certfile'", None, hint);
     }
-    redis_servers::read(rules, location, &draft, problems)
+    redis_servers::read(rules, (location, options), &draft, problems)
 }
 
 /// One option, into `draft`.
@@ -162,6 +167,8 @@ pub(super) fn apply(entry: &Entry, section: Section<'_>, draft: &mut Draft, prob
             let protocol = field.integer(problems, -1..=5);
             set(&mut settings.pickle_protocol, protocol.map(|number| Some(u8::try_from(number).unwrap_or(5))));
         }
+        "CLUSTER" => draft.wanted.cluster = field.flag(problems),
+        "READ_FROM_REPLICAS" => draft.wanted.read_from_replicas = field.flag(problems),
         "IGNORE_EXCEPTIONS" => set(&mut settings.ignore_exceptions, field.flag(problems)),
         "BREAKER_FAILURES" => {
             let failures = field.integer(problems, 0..=i64::from(u32::MAX));

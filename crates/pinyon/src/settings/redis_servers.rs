@@ -12,7 +12,12 @@ use super::server_list::{self, Server};
 const EXAMPLES: &str = "redis://127.0.0.1:6379/1, rediss://user:password@host:6379/0 or unix:///path/to.sock?db=1";
 
 /// Adds the servers of LOCATION to what OPTIONS say. What a URL says wins over OPTIONS, as in redis-py.
-pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: &Draft, problems: &mut Problems<'_>) -> RedisSettings {
+pub(super) fn read(
+    rules: Redis,
+    (entry, options): (Option<&Entry>, &[Entry]),
+    draft: &Draft,
+    problems: &mut Problems<'_>,
+) -> RedisSettings {
     let separators: &[char] = match rules {
         Redis::Django => &[',', ';'],
         Redis::DjangoRedis => &[','],
@@ -21,8 +26,11 @@ pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: &Draft, problems:
     let mut servers = Vec::with_capacity(list.len());
     let mut is_master = Vec::with_capacity(list.len());
     let mut common: Option<RedisSettings> = None;
+    let mut wanted = draft.wanted;
     for server in &list {
-        let Some((parsed, settings, parsed_is_master)) = one(server, draft, problems) else { continue };
+        let Some((parsed, its, parsed_is_master)) = one(server, draft, problems) else { continue };
+        let settings = its.settings;
+        wanted = its.wanted;
         servers.push(parsed);
         is_master.push(parsed_is_master);
         if common.get_or_insert_with(|| settings.clone()) != &settings {
@@ -30,6 +38,7 @@ pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: &Draft, problems:
             server.wrong(problems, "Redis", reason, EXAMPLES);
         }
     }
+    wanted.check(options, problems);
     if !servers.is_empty() && servers.iter().all(|server| server.tls.is_none()) {
         for (label, span) in &draft.tls_options {
             let hint = "Write rediss:// in LOCATION to encrypt, or remove the option.".to_owned();
@@ -49,12 +58,8 @@ pub(super) fn read(rules: Redis, entry: Option<&Entry>, draft: &Draft, problems:
     settings
 }
 
-/// A server of LOCATION, the settings with what its URL adds to them, and `is_master`, where it says that.
-fn one(
-    server: &Server,
-    draft: &Draft,
-    problems: &mut Problems<'_>,
-) -> Option<(RedisServer, RedisSettings, Option<bool>)> {
+/// A server of LOCATION, the draft with what its URL adds to it, and `is_master`, where it says that.
+fn one(server: &Server, draft: &Draft, problems: &mut Problems<'_>) -> Option<(RedisServer, Draft, Option<bool>)> {
     let parsed = match location::redis(&server.text) {
         Ok(parsed) => parsed,
         Err(reason) => {
@@ -87,12 +92,15 @@ fn one(
         Some(database) if !database_in_query => database,
         _ => draft.database,
     };
-    let server = RedisServer {
+    let parsed = RedisServer {
         address: parsed.address,
         database,
-        username: parsed.username.or(draft.username),
-        password: parsed.password.or(draft.password),
-        tls: is_tls.then_some(draft.tls),
+        username: parsed.username.or_else(|| draft.username.clone()),
+        password: parsed.password.or_else(|| draft.password.clone()),
+        tls: is_tls.then(|| draft.tls.clone()),
     };
-    Some((server, draft.settings, is_master))
+    if let Err(reason) = draft.wanted.place(&parsed, &mut draft.settings) {
+        server.wrong(problems, "Redis", reason, EXAMPLES);
+    }
+    Some((parsed, draft, is_master))
 }

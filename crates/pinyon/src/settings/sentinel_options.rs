@@ -158,6 +158,7 @@ pub(super) fn finish(
         [of_one] => given.is_client || *of_one == Some(false),
         _ => is_master.iter().skip(1).any(|of_one| *of_one == Some(false)),
     };
+    let reads = draft.wanted.read_from_replicas.unwrap_or(reads);
     let service = host.clone();
     let arguments = arguments(settings, draft, problems);
     let sentinels = sentinels(entry, &arguments, problems);

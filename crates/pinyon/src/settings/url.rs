@@ -45,6 +45,11 @@ pub(super) fn read(url: &str) -> Result<Node> {
             let query = if left.is_empty() { String::new() } else { format!("?{}", left.join("&")) };
             ("redis", Node::list([Node::from(format!("{scheme}://{address}{query}"))]))
         }
+        "redis+cluster" | "rediss+cluster" | "valkey+cluster" | "valkeys+cluster" => {
+            options.clear();
+            options.push(Entry::new("CLUSTER", true));
+            ("redis", cluster(scheme, address, &left)?)
+        }
         "file" => ("file", Node::from(path(address)?)),
         "dummy" if address.is_empty() => ("dummy", Node::from("")),
         "dummy" => return Err(wrong("nothing may follow dummy://")),
@@ -66,6 +71,22 @@ pub(super) fn read(url: &str) -> Result<Node> {
     cache.push(Entry::new("LOCATION", location));
     cache.push(Entry::new("OPTIONS", Value::Table(options)));
     Ok(Node::new(Value::Table(cache)))
+}
+
+/// The servers of `redis+cluster://[user:password@]host1[:port],host2[:port]`; the query stays with each, where it wins.
+fn cluster(scheme: &str, address: &str, query: &[&str]) -> Result<Node> {
+    let scheme = scheme.split_once('+').map_or(scheme, |(scheme, _)| scheme);
+    let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+    let (login, rest) = match address.rsplit_once('@') {
+        Some((login, rest)) => (format!("{login}@"), rest),
+        None => (String::new(), address),
+    };
+    let (hosts, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    if hosts.split(',').any(str::is_empty) {
+        return Err(wrong("a Redis Cluster needs the hosts of one or more of its servers"));
+    }
+    let servers = hosts.split(',').map(|host| Node::from(format!("{scheme}://{login}{host}{path}{query}")));
+    Ok(Node::list(servers))
 }
 
 /// The directory of `file:///path`.
@@ -144,7 +165,7 @@ fn key_value(key: &str, value: &str) -> Node {
 
 fn wrong(reason: &str) -> Error {
     Error::new(ErrorKind::Config, reason).with_hint(
-        "Write memory://name, redis://host:6379/0, rediss://host, redis+sentinel://host1,host2/service/0, unix:///path.sock, memcached://host1:11211,host2, \
+        "Write memory://name, redis://host:6379/0, rediss://host, redis+sentinel://host1,host2/service/0, redis+cluster://host1:7000,host2:7000, unix:///path.sock, memcached://host1:11211,host2, \
          file:///directory, database+sqlite:///path, database+postgres://user:password@host/database, database+mysql://… or \
          dummy://.",
     )

@@ -39,7 +39,7 @@ impl Settings {
 
     /// Reads one cache, with the alias `default`, from a URL: `memory://name`,
     /// `redis://[user:password@]host[:port][/db][?options]`, `rediss://` for TLS, `unix:///path.sock?db=1`,
-    /// `redis+sentinel://[user:password@]host1:26379,host2:26379/service[/db]`,
+    /// `redis+sentinel://[user:password@]host1:26379,host2:26379/service[/db]`, `redis+cluster://host1:7000,host2:7000`,
     /// `memcached://host1:11211,host2:11211`, `memcached:///path.sock`, `file:///directory`, `database+sqlite:///path`,
     /// `database+postgres://…`, `database+mysql://…` or `dummy://`; `valkey://` and `valkeys://` are `redis://` and
     /// `rediss://`. The table of a database is `?table=name`, by default `pinyon_cache`; SQLite's is made if it is missing.

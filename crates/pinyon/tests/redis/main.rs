@@ -1,6 +1,8 @@
 //! Redis as a cache, shown with real servers that the tests start.
 
 mod breaker;
+mod cluster;
+mod cluster_changes;
 mod contract;
 mod faults;
 mod incr;
@@ -9,6 +11,7 @@ mod logins;
 #[path = "../servers/over_tokio.rs"]
 mod over_tokio;
 mod replicas;
+mod ring;
 mod sentinel;
 #[path = "../servers/mod.rs"]
 mod servers;

@@ -11,6 +11,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod cluster;
 pub mod databases;
 pub mod fake;
 

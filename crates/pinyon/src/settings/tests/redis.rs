@@ -2,8 +2,8 @@
 
 use super::{cache, complaint, redis};
 use crate::settings::{
-    Address, BackendSettings, CacheSettings, ClearScope, Node, OnBadValue, RedisPlacement, TimeoutUnit, TlsSettings,
-    Value,
+    Address, BackendSettings, CacheSettings, ClearScope, ClusterSettings, Node, OnBadValue, RedisPlacement, Settings,
+    TimeoutUnit, TlsSettings, Value,
 };
 use std::time::Duration;
 
@@ -266,4 +266,49 @@ fn equal_settings_are_equal_keys() {
         [redis(&options("db = 1")), redis(&options("db = 1")), redis(&options("db = 2"))].into_iter().collect();
     assert_eq!(keys.len(), 2);
     assert_eq!(redis(&options("")).servers[0].address, Address::Tcp { host: "h".to_owned(), port: 6379 });
+}
+
+#[test]
+fn a_cluster_is_an_option_and_has_a_url_of_its_own() {
+    let cluster = |read_from_replicas| RedisPlacement::Cluster(ClusterSettings { read_from_replicas });
+    let written = redis(
+        "BACKEND = 'redis'\nLOCATION = ['redis://:p@a:7000', 'redis://b']\n\
+         OPTIONS = { CLUSTER = true, READ_FROM_REPLICAS = true }",
+    );
+    assert_eq!((written.servers.len(), written.placement), (2, cluster(true)));
+    assert_eq!(redis(&options("CLUSTER = false")).placement, RedisPlacement::Replicated);
+    let url = Settings::from_url("rediss+cluster://u:p@a:7000,b?socket_timeout=0.5&timeout=60").unwrap();
+    let BackendSettings::Redis(settings) = &url.get("default").unwrap().backend else { panic!("not Redis") };
+    let servers: Vec<String> = settings.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["rediss://a:7000/0", "rediss://b:6379/0"]);
+    assert!(settings.servers.iter().all(|server| server.password.as_deref() == Some("p")));
+    assert_eq!((&settings.placement, settings.timeout), (&cluster(false), Duration::from_millis(500)));
+    let url = Settings::from_url("redis+cluster://a?READ_FROM_REPLICAS=true").unwrap();
+    let BackendSettings::Redis(settings) = &url.get("default").unwrap().backend else { panic!("not Redis") };
+    assert_eq!(settings.placement, cluster(true));
+}
+
+#[test]
+fn what_makes_no_sense_with_a_cluster_is_an_error() {
+    for (text, expected) in [
+        ("READ_FROM_REPLICAS = true", "'READ_FROM_REPLICAS' is given without 'CLUSTER'"),
+        ("CLUSTER = true, db = 1", "a Redis Cluster has no database but 0"),
+        ("CLUSTER = true, SENTINELS = [['h', 26379]]", "'SENTINELS' and 'CLUSTER' are given together"),
+        (
+            "CLUSTER = true, CLIENT_CLASS = 'django_redis.client.ShardClient'",
+            "'CLIENT_CLASS' and 'CLUSTER' are given together",
+        ),
+        ("CLUSTER = 'perhaps'", "OPTIONS 'CLUSTER' is the string 'perhaps'"),
+    ] {
+        let complaint = complaint(&options(text));
+        assert!(complaint.contains(expected), "{text}: {complaint}");
+    }
+    let unix = complaint("BACKEND = 'redis'\nLOCATION = '/run/redis.sock'\nOPTIONS = { CLUSTER = true }");
+    assert!(unix.contains("name one by them"), "{unix}");
+    for url in ["redis+cluster://:s3cret@", "redis+cluster://:s3cret@a,,b", "redis+cluster://:s3cret@a,b/2"] {
+        let error = Settings::from_url(url).unwrap_err().to_string();
+        assert!(error.contains("Redis Cluster") && !error.contains("s3cret"), "{url}: {error}");
+    }
+    let location = complaint("BACKEND = 'redis'\nLOCATION = 'redis+cluster://a'");
+    assert!(location.contains("OPTIONS 'CLUSTER' true"), "{location}");
 }
