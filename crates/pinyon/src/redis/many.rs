@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing about how it is asked for")]
 pub(super) struct Manner {
     pub(super) operation: &'static str,
     /// A replica can answer.
@@ -160,7 +161,7 @@ where
                     round.outdated = true;
                     round.left.extend(batch.commands.into_iter().map(|number| (number, None)));
                     // A replica is left alone now: the next one is asked, or the primary.
-                    if !batch.group.is_some_and(|group| group.primary() != batch.server) {
+                    if batch.group.is_none_or(|group| group.primary() == batch.server) {
                         round.failure = Some(error.with_operation(self.manner.operation));
                     }
                 }
@@ -187,23 +188,22 @@ where
         let mut batches: Vec<Batch> = Vec::new();
         let mut chosen: Vec<(*const Group, usize)> = Vec::new();
         for (number, place) in left {
-            let (server, moving, group) = match place {
-                Some((server, moving)) => (*server, *moving, None),
-                None => {
-                    let servers = asking.servers;
-                    let group =
-                        topology.group((self.key)(*number), self.group).map_err(|error| self.of_operation(error))?;
-                    let known = chosen.iter().find(|(known, _)| *known == Arc::as_ptr(group));
-                    let server = if let Some((_, server)) = known {
-                        *server
-                    } else {
-                        let server = if self.manner.is_read { group.reader(servers) } else { group.writer(servers) };
-                        let server = server.map_err(|error| self.of_operation(error))?;
-                        chosen.push((Arc::as_ptr(group), server));
-                        server
-                    };
-                    (server, false, Some(group.clone()))
-                }
+            let (server, moving, group) = if let Some((server, moving)) = place {
+                (*server, *moving, None)
+            } else {
+                let servers = asking.servers;
+                let group =
+                    topology.group((self.key)(*number), self.group).map_err(|error| self.of_operation(error))?;
+                let known = chosen.iter().find(|(known, _)| *known == Arc::as_ptr(group));
+                let server = if let Some((_, server)) = known {
+                    *server
+                } else {
+                    let server = if self.manner.is_read { group.reader(servers) } else { group.writer(servers) };
+                    let server = server.map_err(|error| self.of_operation(error))?;
+                    chosen.push((Arc::as_ptr(group), server));
+                    server
+                };
+                (server, false, Some(group.clone()))
             };
             match batches.iter_mut().find(|batch| batch.server == server && batch.moving == moving) {
                 Some(batch) => batch.commands.push(*number),

@@ -33,7 +33,7 @@ pub struct RedisStore {
 #[derive(Debug)]
 pub(super) enum Arrangement {
     Fixed(Topology),
-    Changing(Changing),
+    Changing(Box<Changing>),
 }
 
 /// Every store of this process, by its whole effective configuration: making a cache a second time opens no connection.
@@ -57,11 +57,11 @@ impl RedisStore {
             }
             RedisPlacement::Sentinel(sentinel) => {
                 let sentinels = Sentinels::new(&servers, settings, sentinel);
-                Arrangement::Changing(Changing::new(Source::Sentinel(sentinels), settings.timeout))
+                Arrangement::Changing(Box::new(Changing::new(Source::Sentinel(sentinels), settings.timeout)))
             }
             RedisPlacement::Cluster(cluster) => {
                 let cluster = Cluster::new(&servers, settings, cluster);
-                Arrangement::Changing(Changing::new(Source::Cluster(cluster), settings.timeout))
+                Arrangement::Changing(Box::new(Changing::new(Source::Cluster(cluster), settings.timeout)))
             }
         };
         Self { servers, arrangement, unit: settings.timeout_unit, timeout: settings.timeout }
@@ -121,7 +121,7 @@ impl RedisStore {
     {
         let changing = match &self.arrangement {
             Arrangement::Fixed(_) => None,
-            Arrangement::Changing(changing) => Some(changing),
+            Arrangement::Changing(changing) => Some(&**changing),
         };
         Many { manner, count, key, group, write, changing, timeout: self.timeout }
     }
@@ -248,7 +248,9 @@ impl RedisStore {
                 known.as_deref().map(Topology::groups).unwrap_or_default()
             }
         };
-        groups.iter().for_each(|group| visit(group));
+        for group in groups {
+            visit(group);
+        }
     }
 
     /// The servers that a check asks: all that are in use, and those that tell which these are.

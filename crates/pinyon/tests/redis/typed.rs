@@ -32,6 +32,35 @@ fn both_faces_keep_the_rules_in_both_protocols() {
 }
 
 #[test]
+fn where_several_servers_share_the_keys_all_of_them_are_looked_through() {
+    let servers = [servers::redis().start(), servers::redis().start()];
+    let location = servers.each_ref().map(|server| format!("'redis://127.0.0.1:{}/0'", server.port())).join(", ");
+    let settings = format!(
+        "[default]\nBACKEND = 'redis'\nLOCATION = [{location}]\n\
+         OPTIONS = {{ CLIENT_CLASS = 'django_redis.client.ShardClient', CLEAR = 'prefix' }}"
+    );
+    let caches = Caches::from_toml(&settings).unwrap();
+    let cache = caches.get("default").unwrap();
+    let mut names: Vec<String> = (0..60).map(|number| format!("key{number}")).collect();
+    names.sort();
+    let items = || names.iter().map(|name| (name.as_str(), name));
+    let redis = cache.blocking().redis().unwrap().scan_count(7);
+    let looked_through = |mut found: Vec<String>| {
+        found.sort();
+        assert_eq!(found, names);
+    };
+    cache.blocking().set_many(items(), Timeout::Never).unwrap();
+    looked_through(redis.keys("key*").unwrap());
+    looked_through(redis.scan("key*").flat_map(Result::unwrap).collect());
+    assert_eq!(redis.delete_pattern("key*").unwrap(), 60);
+    assert!(redis.keys("*").unwrap().is_empty());
+    cache.blocking().set_many(items(), Timeout::Never).unwrap();
+    servers[0].ask("SET other 1").unwrap();
+    cache.blocking().clear().unwrap();
+    assert_eq!(servers.each_ref().map(|server| server.ask("DBSIZE").unwrap()), [":1\r\n", ":0\r\n"]);
+}
+
+#[test]
 fn a_cache_that_is_not_on_redis_says_so() {
     let caches = Caches::from_toml("[local]\nBACKEND = 'memory'").unwrap();
     let cache = caches.get("local").unwrap();

@@ -3,7 +3,7 @@
 #[cfg(feature = "tokio")]
 use super::Redis;
 use super::pages::Scan;
-use super::wire::{count, page, sound};
+use super::wire::{Place, count, page, sound, words};
 use super::{BlockingRedis, Over, Wire, faces};
 use crate::error::{Error, ErrorKind, Result};
 use crate::redis::Reply;
@@ -31,30 +31,34 @@ faces! { Redis<'_>, BlockingRedis<'_>, Over:
     fn delete_pattern(&self, pattern: &str) -> u64 {
         let pattern = self.base.cache.keys.pattern(pattern);
         let look_at = self.base.scan_count.to_string();
-        let (mut cursor, mut found, mut deleted) = (Some(b"0".to_vec()), Vec::<Vec<u8>>::new(), 0);
-        while cursor.is_some() || !found.is_empty() {
+        let (mut place, mut found, mut deleted) = (Some(Place::start()), Vec::<Vec<u8>>::new(), 0);
+        while place.is_some() || !found.is_empty() {
             let mut commands = self.commands().repeatable(true);
-            if !found.is_empty() {
-                let unlink: Vec<&[u8]> = [b"UNLINK".as_slice()].into_iter().chain(found.iter().map(Vec::as_slice)).collect();
-                commands.push(&unlink)?;
+            // Where several servers share the keys, each has a command of its own, which goes where it is.
+            let at_once = if self.base.store.is_divided() { 1 } else { found.len().max(1) };
+            for keys in found.chunks(at_once) {
+                commands.push(&words(&[b"UNLINK"], keys))?;
             }
-            if let Some(cursor) = &cursor {
-                let scan = [b"SCAN", cursor.as_slice(), b"MATCH", pattern.as_bytes(), b"COUNT", look_at.as_bytes()];
-                commands.push(&scan)?;
+            let removals = found.len().div_ceil(at_once);
+            if let Some(place) = &place {
+                commands = commands.on_group(place.group);
+                let cursor = place.cursor.as_slice();
+                commands.push(&[b"SCAN", cursor, b"MATCH", pattern.as_bytes(), b"COUNT", look_at.as_bytes()])?;
             }
             let results = self.wire.send(&commands).await?;
             let mut replies = results.replies();
-            if !found.is_empty() {
-                deleted += count(sound(replies.next()))?;
-                found.clear();
+            for reply in replies.by_ref().take(removals) {
+                deleted += count(sound(Some(reply)))?;
             }
-            if cursor.is_some() {
+            found.clear();
+            if let Some(here) = place {
                 let (following, keys) = page(sound(replies.next())?)?;
-                cursor = following;
                 found.extend(keys.filter_map(|key| match key {
                     Reply::Bytes(key) => Some(key.to_vec()),
                     _ => None,
                 }));
+                drop(results);
+                place = here.following(self.wire, following).await?;
             }
         }
         Ok(deleted)

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "tokio")]
 use super::Redis;
-use super::wire::page;
+use super::wire::{Place, page};
 use super::{Base, BlockingRedis, Over, Wire};
 use crate::error::Result;
 use crate::net::now;
@@ -19,7 +19,9 @@ pub(super) struct Scan<T> {
     command: Vec<String>,
     options: Vec<String>,
     /// None at the end.
-    cursor: Option<Vec<u8>>,
+    place: Option<Place>,
+    /// Keys are scanned: every primary has some.
+    is_of_keys: bool,
     /// What is scanned, for [`Read`].
     made: String,
     read: Read<T>,
@@ -33,7 +35,8 @@ impl Scan<String> {
         Self {
             command: vec!["SCAN".to_owned()],
             options: options.into(),
-            cursor: Some(b"0".to_vec()),
+            place: Some(Place::start()),
+            is_of_keys: true,
             made: String::new(),
             // What is no text is no key of this cache, whoever wrote it.
             read: |base, _, key| Ok(std::str::from_utf8(key).ok().map(|key| base.cache.keys.reverse(key).to_owned())),
@@ -48,7 +51,8 @@ impl<T: DeserializeOwned> Scan<T> {
         Ok(Self {
             command: vec!["SSCAN".to_owned(), made.clone()],
             options: vec!["COUNT".to_owned(), base.scan_count.to_string()],
-            cursor: Some(b"0".to_vec()),
+            place: Some(Place::start()),
+            is_of_keys: false,
             made,
             read: |base, made, bytes| base.cache.decode(made, crate::store::Item { bytes, flags: 0 }),
         })
@@ -58,12 +62,12 @@ impl<T: DeserializeOwned> Scan<T> {
 impl<T> Scan<T> {
     /// The next page, which may be empty; none at the end.
     pub(super) async fn next<W: Wire>(&mut self, over: &Over<'_, W>) -> Result<Option<Vec<T>>> {
-        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let Some(place) = &self.place else { return Ok(None) };
         let before = self.command.iter().map(String::as_bytes);
         let words: Vec<&[u8]> =
-            before.chain([cursor.as_slice()]).chain(self.options.iter().map(String::as_bytes)).collect();
+            before.chain([place.cursor.as_slice()]).chain(self.options.iter().map(String::as_bytes)).collect();
         // Not from a replica: a cursor is one server's.
-        let answer = over.repeat(&words).await?;
+        let answer = over.one(over.commands().repeatable(true).on_group(place.group), &words).await?;
         let (following, found) = page(answer.reply()?)?;
         let mut items = Vec::new();
         for item in found {
@@ -73,7 +77,10 @@ impl<T> Scan<T> {
                 items.push(item);
             }
         }
-        self.cursor = following;
+        self.place = match following {
+            None if !self.is_of_keys => None,
+            following => place.following(over.wire, following).await?,
+        };
         Ok(Some(items))
     }
 }
@@ -113,7 +120,7 @@ impl<T> Iterator for BlockingPages<'_, T> {
         let over = self.redis.over(self.operation);
         let page = over.named(now(self.scan.next(&over)));
         if page.is_err() {
-            self.scan.cursor = None;
+            self.scan.place = None;
         }
         page.transpose()
     }

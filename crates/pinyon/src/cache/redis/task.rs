@@ -24,6 +24,10 @@ impl Wire for Tasks<'_> {
         self.0.command_over(self.0.servers().tokio(), commands).await
     }
 
+    async fn groups(&self) -> Result<usize> {
+        self.0.groups_over(self.0.servers().tokio()).await
+    }
+
     async fn incr(&self, key: &str, delta: i64) -> Result<Option<Integer>> {
         self.0.incr_over(self.0.servers().tokio(), key, delta).await
     }

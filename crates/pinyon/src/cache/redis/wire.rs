@@ -19,6 +19,9 @@ pub(crate) trait Wire: Copy {
 
     async fn send(&self, commands: &Commands) -> Result<Results<Self::Answer>>;
 
+    /// As [`RedisStore::groups_over`].
+    async fn groups(&self) -> Result<usize>;
+
     /// As [`Store::incr`].
     async fn incr(&self, key: &str, delta: i64) -> Result<Option<Integer>>;
 
@@ -34,6 +37,10 @@ impl Wire for Threads<'_> {
 
     async fn send(&self, commands: &Commands) -> Result<Results<Self::Answer>> {
         self.0.command(commands)
+    }
+
+    async fn groups(&self) -> Result<usize> {
+        self.0.count_groups()
     }
 
     async fn incr(&self, key: &str, delta: i64) -> Result<Option<Integer>> {
@@ -116,9 +123,36 @@ impl<W: Wire> Over<'_, W> {
         self.one(self.commands().repeatable(true), words).await
     }
 
-    async fn one<P: AsRef<[u8]>>(&self, mut commands: Commands, words: &[P]) -> Result<One<W::Answer>> {
+    pub(super) async fn one<P: AsRef<[u8]>>(&self, mut commands: Commands, words: &[P]) -> Result<One<W::Answer>> {
         commands.push(words)?;
         Ok(One(self.wire.send(&commands).await?))
+    }
+}
+
+/// Where a scan goes on: the number of a primary, since a cursor is one server's, and the cursor.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) group: usize,
+    pub(super) cursor: Vec<u8>,
+}
+
+impl Place {
+    pub(super) fn start() -> Self {
+        Self::at(0)
+    }
+
+    fn at(group: usize) -> Self {
+        Self { group, cursor: b"0".to_vec() }
+    }
+
+    /// Where to go on after a page that has told `cursor`, none at the end of this primary; for a scan of keys, which all have
+    /// some.
+    pub(super) async fn following<W: Wire>(&self, wire: W, cursor: Option<Vec<u8>>) -> Result<Option<Self>> {
+        if let Some(cursor) = cursor {
+            return Ok(Some(Self { group: self.group, cursor }));
+        }
+        let next = self.group + 1;
+        Ok((next < wire.groups().await?).then(|| Self::at(next)))
     }
 }
 
