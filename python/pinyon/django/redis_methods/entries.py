@@ -59,17 +59,25 @@ class Entries(RedisMethods):
         made = [self._key(key, version) for key in keys]
         if not made:
             return None
-        (deleted,) = yield Request(("DEL", *made), repeatable=True)
-        return int(deleted)
+        return sum((yield Request(*self._for_keys("DEL", made), repeatable=True)))
 
     @operation()
     def incr_version(self, key: Any, delta: int = 1, version: Any = None, client: Any = None) -> Plan[Any]:
-        """Move an entry to the version that is ``delta`` higher, with the time it has left; return that version. Atomic.
+        """Move an entry to the version that is ``delta`` higher, with the time it has left; return that version.
 
-        ValueError if there is no entry.
+        Atomic, but where several servers share the keys. ValueError if there is no entry.
         """
         version = self.version if version is None else version
         names = (self._key(key, version), self._key(key, version + delta))
+        if _pinyon.is_divided(self):
+            value, left = yield Request(("DUMP", names[0]), ("PTTL", names[0]))
+            if value is None:
+                raise ValueError(f"Key '{key}' not found")
+            # 0 stands for no expiry here.
+            lifetime = 0 if left < 0 else max(left, 1)
+            yield Request(("RESTORE", names[1], lifetime, value, "REPLACE"), repeatable=True)
+            yield Request(("DEL", names[0]), repeatable=True)
+            return version + delta
         (reply,) = yield Request(("RENAME", *names), raise_errors=False)
         if isinstance(reply, CacheServerError) and "no such key" in str(reply):
             raise ValueError(f"Key '{key}' not found")
