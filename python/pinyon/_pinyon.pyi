@@ -160,6 +160,13 @@ def run_commands(cache: Any, name: str, given: Iterable[Iterable[Any]], manner: 
     """
 
 def start_commands(cache: Any, name: str, given: Iterable[Iterable[Any]], manner: Any) -> Future[list[Any] | None]: ...
+def is_divided(cache: Any) -> bool:
+    """Return whether several servers share the keys of a Redis cache: a Redis Cluster, or a ring of servers."""
+
+def count_groups(cache: Any, name: str) -> list[int] | None:
+    """Return how many primaries share the keys, in a list; None after an error that the settings ignore."""
+
+def start_count_groups(cache: Any, name: str) -> Future[list[int] | None]: ...
 def encode(cache: Any, value: Any, raw_integers: bool = True) -> bytes:
     """Return a value as the cache stores it; with ``raw_integers``, integers as digits."""
 

@@ -74,13 +74,16 @@ pub(crate) struct Manner {
     ignore: bool,
     /// A server error is raised, and not given among the replies.
     raise_errors: bool,
+    /// Where several primaries share the keys, the one that gets the commands without a key.
+    group: usize,
 }
 
 fn commands(cache: &Bound<'_, StoreCache>, name: &str, given: &Bound<'_, PyAny>, manner: Manner) -> PyResult<Commands> {
     let mut commands = Commands::new(interned(name))
         .reading(manner.read)
         .repeatable(manner.repeatable)
-        .transaction(manner.transaction);
+        .transaction(manner.transaction)
+        .on_group(manner.group);
     for command in given.try_iter()? {
         let words = command?.try_iter()?.map(|word| word?.extract::<Word>()).collect::<PyResult<Vec<_>>>()?;
         commands.push(&words).map_err(|error| raise(cache.as_super(), error))?;
@@ -204,6 +207,41 @@ pub(crate) fn start_commands<'py>(
                 Ok(None) => Ok(PyList::empty(py).into_any().unbind()),
                 Err(error) => failed(cache, manner, error).map(|()| py.None()),
             }
+        }),
+    )
+}
+
+/// Whether keys have to be told apart by the server that has them.
+#[pyfunction]
+pub(crate) fn is_divided(cache: &Bound<'_, StoreCache>) -> PyResult<bool> {
+    Ok(store(cache)?.is_divided())
+}
+
+/// How many primaries share the keys, in a list. None after an error that the settings ignore.
+#[pyfunction]
+pub(crate) fn count_groups(cache: &Bound<'_, StoreCache>, name: &str) -> PyResult<Option<Vec<usize>>> {
+    let (name, store) = (interned(name), store(cache)?);
+    match cache.py().detach(|| store.count_groups()) {
+        Ok(count) => Ok(Some(vec![count])),
+        Err(error) => StoreCache::failed(cache, error.with_operation(name)).map(|()| None),
+    }
+}
+
+/// [`count_groups`] on the running loop; a future.
+#[pyfunction]
+pub(crate) fn start_count_groups<'py>(cache: &Bound<'py, StoreCache>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let (py, name, store) = (cache.py(), interned(name), store(cache)?);
+    let event_loop = running(py)?;
+    let state = LoopState::of(&event_loop)?;
+    let driver = Multiplexed(LoopState::links(&state, py, store));
+    let (store, owner) = (store.clone(), cache.clone().unbind());
+    operation::start(
+        &event_loop,
+        &state,
+        Box::pin(async move { store.groups_over(&driver).await }),
+        Box::new(move |py, outcome| match outcome {
+            Ok(count) => Ok(PyList::new(py, [count])?.into_any().unbind()),
+            Err(error) => StoreCache::failed(owner.bind(py), error.with_operation(name)).map(|()| py.None()),
         }),
     )
 }

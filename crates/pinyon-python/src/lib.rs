@@ -40,7 +40,7 @@ mod _pinyon {
     #[pymodule_export]
     use crate::backend::Backend;
     #[pymodule_export]
-    use crate::commands::{decode, encode, run_commands, start_commands};
+    use crate::commands::{count_groups, decode, encode, is_divided, run_commands, start_commands, start_count_groups};
     #[pymodule_export]
     use crate::configuration::Configuration;
     #[pymodule_export]

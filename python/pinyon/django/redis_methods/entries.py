@@ -59,8 +59,7 @@ class Entries(RedisMethods):
         made = [self._key(key, version) for key in keys]
         if not made:
             return 0
-        (deleted,) = yield Request(("DEL", *made), repeatable=True)
-        return int(deleted)
+        return sum((yield Request(*self._for_keys("DEL", made), repeatable=True)))
 
     @operation()
     def _begin_count(self, key: Any, version: Any) -> Plan[None]:

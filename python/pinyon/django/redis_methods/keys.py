@@ -12,11 +12,15 @@ from django.core.cache.backends.base import default_key_func
 from django.utils.module_loading import import_string
 
 from pinyon.django.redis_methods.lock import AsyncRedisLock, RedisLock
-from pinyon.django.redis_methods.plan import Plan, RedisMethods, Request, operation, twin
+from pinyon.django.redis_methods.plan import Groups, Plan, RedisMethods, Request, operation, twin
 
 #: How many keys the server looks at in one round trip, unless DJANGO_REDIS_SCAN_ITERSIZE says something else: about a
 #: millisecond of its time.
 SCAN_ITERSIZE = 5000
+
+#: The number of a primary, and its cursor; None at the end.
+Place = tuple[int, int] | None
+START: Place = (0, 0)
 
 
 class Keys(RedisMethods):
@@ -68,15 +72,17 @@ class Keys(RedisMethods):
     def keys(self, search: str, version: Any = None, client: Any = None) -> Plan[list[Any]]:
         """Return the keys that fit a pattern, as the caller's; each once. All of them are held in memory."""
         found: dict[str, None] = {}
-        cursor = -1
-        while cursor:
-            cursor, page = yield from self._page(self._pattern(search, version), None, max(cursor, 0))
+        place = START
+        while place:
+            place, page = yield from self._page(self._pattern(search, version), None, place)
             found.update(dict.fromkeys(page))
         return [self._reverse(key, version) for key in found]
 
-    @operation(lambda: (0, []))
-    def _key_page(self, search: str, itersize: int | None, version: Any, cursor: int) -> Plan[tuple[int, list[Any]]]:
-        following, page = yield from self._page(self._pattern(search, version), itersize, cursor)
+    @operation(lambda: (None, []))
+    def _key_page(
+        self, search: str, itersize: int | None, version: Any, place: tuple[int, int]
+    ) -> Plan[tuple[Place, list[Any]]]:
+        following, page = yield from self._page(self._pattern(search, version), itersize, place)
         return following, [self._reverse(key, version) for key in page]
 
     _akey_page = twin(_key_page)
@@ -90,9 +96,9 @@ class Keys(RedisMethods):
         """
         if client is not None:
             self._check_client(client)
-        cursor = -1
-        while cursor:
-            cursor, page = self._key_page(search, itersize, version, max(cursor, 0))
+        place = START
+        while place:
+            place, page = self._key_page(search, itersize, version, place)
             yield from page
 
     async def aiter_keys(
@@ -101,9 +107,9 @@ class Keys(RedisMethods):
         """:meth:`iter_keys` on the event loop."""
         if client is not None:
             self._check_client(client)
-        cursor = -1
-        while cursor:
-            cursor, page = await self._akey_page(search, itersize, version, max(cursor, 0))
+        place = START
+        while place:
+            place, page = await self._akey_page(search, itersize, version, place)
             for key in page:
                 yield key
 
@@ -116,16 +122,17 @@ class Keys(RedisMethods):
         The server looks at ``itersize`` keys a round trip, in which those of the round trip before are removed too.
         """
         made = self._pattern(pattern, version, prefix)
-        cursor, deleted = -1, 0
+        place, deleted = START, 0
         page: list[bytes] = []
-        while cursor:
-            scan = self._scan(made, itersize, max(cursor, 0))
-            replies = yield Request(*((("UNLINK", *page),) if page else ()), scan, repeatable=True)
+        while place:
+            group, cursor = place
+            removals = self._for_keys("UNLINK", page) if page else []
+            replies = yield Request(*removals, self._scan(made, itersize, cursor), repeatable=True, group=group)
             deleted += sum(replies[:-1])
-            cursor, page = int(replies[-1][0]), replies[-1][1]
+            page = replies[-1][1]
+            place = yield from self._following(group, int(replies[-1][0]))
         if page:
-            (last,) = yield Request(("UNLINK", *page), repeatable=True)
-            deleted += last
+            deleted += sum((yield Request(*self._for_keys("UNLINK", page), repeatable=True)))
         return deleted
 
     def lock(
@@ -172,10 +179,19 @@ class Keys(RedisMethods):
         (done,) = yield Request((command, self._key(key, version), int(number)), repeatable=command.endswith("AT"))
         return bool(done)
 
-    def _page(self, pattern: str, itersize: int | None, cursor: int) -> Plan[tuple[int, list[str]]]:
+    def _page(self, pattern: str, itersize: int | None, place: tuple[int, int]) -> Plan[tuple[Place, list[str]]]:
+        group, cursor = place
         # Not from a replica: a cursor is one server's.
-        ((following, page),) = yield Request(self._scan(pattern, itersize, cursor), repeatable=True)
-        return int(following), [key.decode("utf-8", "surrogateescape") for key in page]
+        ((following, page),) = yield Request(self._scan(pattern, itersize, cursor), repeatable=True, group=group)
+        keys = [key.decode("utf-8", "surrogateescape") for key in page]
+        return (yield from self._following(group, int(following))), keys
+
+    def _following(self, group: int, cursor: int) -> Plan[Place]:
+        """Return where to go on: at this primary, or at the next one."""
+        if cursor:
+            return group, cursor
+        (groups,) = yield Groups()
+        return (group + 1, 0) if group + 1 < groups else None
 
     def _scan(self, pattern: str, itersize: int | None, cursor: int) -> tuple[Any, ...]:
         count = itersize or getattr(settings, "DJANGO_REDIS_SCAN_ITERSIZE", None) or SCAN_ITERSIZE

@@ -23,14 +23,14 @@ T = TypeVar("T")
 
 
 class Request:
-    """Commands that go to the server in one round trip. A word is bytes, str, int or float.
+    """Commands that go to the server in one round trip, to each of several with its keys. A word is bytes, str, int or float.
 
     ``read``: they write nothing, so a replica may answer. ``repeatable``: twice is as good as once. ``transaction``: MULTI and
     EXEC around them. ``raise_errors``: a server's error is raised, not given among the replies. ``ignore``: a connection
-    error may be ignored, as IGNORE_EXCEPTIONS says.
+    error may be ignored, as IGNORE_EXCEPTIONS says. ``group``: of several primaries, the one that gets commands without a key.
     """
 
-    __slots__ = ("commands", "ignore", "raise_errors", "read", "repeatable", "transaction")
+    __slots__ = ("commands", "group", "ignore", "raise_errors", "read", "repeatable", "transaction")
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Request:
         transaction: bool = False,
         raise_errors: bool = True,
         ignore: bool = True,
+        group: int = 0,
     ) -> None:
         self.commands = commands
         self.read = read
@@ -47,6 +48,7 @@ class Request:
         self.transaction = transaction
         self.raise_errors = raise_errors
         self.ignore = ignore
+        self.group = group
 
 
 class Pause:
@@ -58,7 +60,13 @@ class Pause:
         self.seconds = seconds
 
 
-Plan = Generator[Request | Pause, list[Any], T]
+class Groups:
+    """How many primaries share the keys: a list with that number is sent back."""
+
+    __slots__ = ()
+
+
+Plan = Generator[Request | Pause | Groups, list[Any], T]
 
 
 class Script:
@@ -89,7 +97,10 @@ def run(cache: Any, name: str, plan: Plan[R], ignored: Callable[[], Any] | None 
                 time.sleep(request.seconds)
                 request = plan.send([])
                 continue
-            replies = _pinyon.run_commands(cache, name, request.commands, request)
+            if isinstance(request, Groups):
+                replies: list[Any] | None = _pinyon.count_groups(cache, name)
+            else:
+                replies = _pinyon.run_commands(cache, name, request.commands, request)
             if replies is None:
                 return cast(R, ignored() if ignored else None)
             request = plan.send(replies)
@@ -106,7 +117,10 @@ async def arun(cache: Any, name: str, plan: Plan[R], ignored: Callable[[], Any] 
                 await asyncio.sleep(request.seconds)
                 request = plan.send([])
                 continue
-            replies = await _pinyon.start_commands(cache, name, request.commands, request)
+            if isinstance(request, Groups):
+                replies: list[Any] | None = await _pinyon.start_count_groups(cache, name)
+            else:
+                replies = await _pinyon.start_commands(cache, name, request.commands, request)
             if replies is None:
                 return cast(R, ignored() if ignored else None)
             request = plan.send(replies)
@@ -195,6 +209,10 @@ class RedisMethods:
 
     def _decode(self, key: str, data: bytes | None) -> Any:
         return _pinyon.decode(self, key, data)
+
+    def _for_keys(self, command: str, made: Iterable[Any]) -> list[tuple[Any, ...]]:
+        """A command that takes any number of keys: one for all, or one for each if several servers share them."""
+        return [(command, key) for key in made] if _pinyon.is_divided(self) else [(command, *made)]
 
     def _check_client(self, client: Any) -> None:
         raise NotImplementedError
