@@ -245,3 +245,22 @@ def test_an_option_of_the_cache_wins_over_the_setting_for_all(params, configure)
     caches = configure({"default": params("redis", LOCATION=location, OPTIONS={"IGNORE_EXCEPTIONS": False})})
     with override_settings(DJANGO_REDIS_IGNORE_EXCEPTIONS=True), pytest.raises(CacheConnectionError):
         caches["default"].smembers("s")
+
+
+@pytest.mark.pinyon_only
+def test_errors_name_the_method_that_was_called(params, configure, face):
+    with RedisServer() as server:
+        location = server.url
+    options = {"BREAKER_FAILURES": 0}
+    cache = face(configure({"default": params("redis", LOCATION=location, OPTIONS=options)})["default"])
+    for call, operation in [
+        (lambda: cache.set("a", 1, nx=True), "set"),
+        (lambda: cache.delete("a", prefix="p"), "delete"),
+        (lambda: cache.incr("a", ignore_key_check=True), "incr"),
+        (lambda: list(cache.iter_keys("*")), "iter_keys"),
+        (lambda: list(cache.sscan_iter("s")), "sscan_iter"),
+        (lambda: cache.hget("h", "f"), "hget"),
+    ]:
+        with pytest.raises(CacheConnectionError) as raised:
+            call()
+        assert raised.value.operation == operation

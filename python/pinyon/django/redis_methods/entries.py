@@ -30,7 +30,7 @@ class Entries(RedisMethods):
         if client.cache._configuration.places != self._configuration.places:
             raise ValueError("client belongs to a cache on another server: call the method of that cache")
 
-    @operation(bool)
+    @operation(bool, called="set")
     def _set_if(self, key: Any, value: Any, timeout: Any, version: Any, nx: bool, xx: bool, get: bool) -> Plan[Any]:
         """``set`` with a condition, or with the value that was there before."""
         made = self._key(key, version)
@@ -46,7 +46,7 @@ class Entries(RedisMethods):
         (reply,) = yield Request(tuple(words))
         return self._decode(made, reply) if get else reply is not None
 
-    @operation(bool)
+    @operation(bool, called="delete")
     def _delete_prefixed(self, key: Any, version: Any, prefix: Any) -> Plan[bool]:
         """``delete`` of a key with another prefix."""
         made = self.key_func(key, prefix, self.version if version is None else version)
@@ -85,7 +85,7 @@ class Entries(RedisMethods):
             raise reply
         return version + delta
 
-    @operation()
+    @operation(called="incr")
     def _begin_count(self, key: Any, version: Any) -> Plan[None]:
         """Give a key that has no value a 0 to count from, which does not expire."""
         yield Request(("SET", self._key(key, version), 0, "NX"), repeatable=True)

@@ -241,7 +241,7 @@ class Herd(RedisMethods):
         packed = {key: self._pack(value, timeout)[0] for key, value in data.items()}
         return packed, self._pack(None, timeout)[1]
 
-    @operation(dict)
+    @operation(dict, called="get")
     def _refresh(self, keys: Any, version: Any) -> Plan[dict[Any, Any]]:
         """Return the values of entries whose timeout was over, and ``_MISSING`` for each that this reader is to make anew.
 
@@ -264,7 +264,7 @@ class Herd(RedisMethods):
             values |= {key: _MISSING for key, done in zip(claims, taken, strict=True) if done}
         return values
 
-    @operation(bool)
+    @operation(bool, called="add")
     def _replace_old(self, key: Any, packed: Any, lasting: Any, version: Any) -> Plan[bool]:
         made = self._key(key, version)
         data, _, ends = yield from self._read_entry(made)

@@ -79,7 +79,7 @@ class Keys(RedisMethods):
             found.update(dict.fromkeys(page))
         return [self._reverse(key, version) for key in found]
 
-    @operation(lambda: (None, []))
+    @operation(lambda: (None, []), called="iter_keys")
     def _key_page(
         self, search: str, itersize: int | None, version: Any, place: tuple[int, int]
     ) -> Plan[tuple[Place, list[Any]]]:

@@ -129,21 +129,24 @@ async def arun(cache: Any, name: str, plan: Plan[R], ignored: Callable[[], Any] 
 
 
 def operation(
-    ignored: Callable[[], Any] | None = None, several: Callable[[], Any] | None = None
+    ignored: Callable[[], Any] | None = None,
+    several: Callable[[], Any] | None = None,
+    called: str | None = None,
 ) -> Callable[[Callable[Concatenate[C, P], Plan[R]]], Callable[Concatenate[C, P], R]]:
     """Make a method of a plan. ``ignored`` makes its result if a connection error is ignored; None: the result is None.
 
-    ``several`` makes it instead where the argument ``count`` is given.
+    ``several`` makes it instead where the argument ``count`` is given. ``called`` is what errors call the operation, where the
+    plan is a part of another method.
     """
 
     def decorate(plan: Callable[Concatenate[C, P], Plan[R]]) -> Callable[Concatenate[C, P], R]:
-        name, begin, result = plan.__name__, _beginning(plan), _result(plan, ignored, several)
+        name, begin, result = called or plan.__name__, _beginning(plan), _result(plan, ignored, several)
 
         def method(self: Any, *args: Any, **kwargs: Any) -> Any:
             return run(self, name, begin(self, args, kwargs), result(args, kwargs))
 
-        made = _dress(method, plan, name)
-        made._plan, made._result = plan, result
+        made = _dress(method, plan, plan.__name__)
+        made._plan, made._result, made._called = plan, result, name
         return cast("Callable[Concatenate[C, P], R]", made)
 
     return decorate
@@ -151,13 +154,13 @@ def operation(
 
 def twin(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, P], Coroutine[Any, Any, R]]:
     """Make the ``a`` twin of a method that :func:`operation` made."""
-    plan, result = cast(Any, method)._plan, cast(Any, method)._result
-    name, begin = plan.__name__, _beginning(plan)
+    plan, result, name = cast(Any, method)._plan, cast(Any, method)._result, cast(Any, method)._called
+    begin = _beginning(plan)
 
     async def amethod(self: Any, *args: Any, **kwargs: Any) -> Any:
         return await arun(self, name, begin(self, args, kwargs), result(args, kwargs))
 
-    made = _dress(amethod, plan, f"a{name}")
+    made = _dress(amethod, plan, f"_a{plan.__name__[1:]}" if plan.__name__.startswith("_") else f"a{plan.__name__}")
     made._plan = plan
     return cast("Callable[Concatenate[C, P], Coroutine[Any, Any, R]]", made)
 

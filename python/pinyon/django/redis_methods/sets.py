@@ -110,7 +110,7 @@ class Sets(RedisMethods):
         _, page = yield from self._scan_members(key, match, count, version, 0)
         return set(page)
 
-    @operation(lambda: (0, []))
+    @operation(lambda: (0, []), called="sscan_iter")
     def _sscan_page(
         self, key: Any, match: Any, count: int | None, version: Any, cursor: int
     ) -> Plan[tuple[int, list[Any]]]:
