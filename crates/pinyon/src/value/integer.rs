@@ -13,6 +13,10 @@ pub fn parse(bytes: &[u8]) -> Option<Integer> {
         (b'+', digits) => (false, digits),
         _ => (false, text),
     };
+    // Most values are no integers: they are told by their first byte.
+    if !digits.first()?.is_ascii_digit() {
+        return None;
+    }
     let mut clean = Vec::new();
     let digits = if digits.contains(&b'_') {
         let lone = |part: &[u8]| part.is_empty();
