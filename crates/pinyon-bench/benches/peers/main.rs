@@ -18,11 +18,11 @@ use pinyon::{Cache, Caches};
 use std::time::Duration;
 
 fn main() {
-    // About two minutes in all. `--sample-size` and `--measurement-time` after `--` change it.
+    // Less than a minute in all: `make bench-rust` takes several rounds. `--sample-size` and `--measurement-time` after `--` change it.
     let mut criterion = Criterion::default()
         .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
         .configure_from_args();
     memory::bench(&mut criterion);
     redis_server::bench(&mut criterion);

@@ -1,13 +1,14 @@
-//! Collects the medians of a run of the benchmark `peers`:
+//! Collects what the benchmark `peers` measured in some rounds, each with a CRITERION_HOME of its own:
 //!
 //! ```text
-//! collect target/criterion bench/results/rust.json
+//! collect bench/results/rust.json ROUND…
 //! ```
 //!
-//! The file is a list with a row a workload and peer: `unit` is `ns` (of one operation) or `ops/s` (of all threads or tasks together),
-//! `spread` the median absolute deviation, in that unit.
+//! The file is a list with a row a workload and peer: `unit` is `ns` (of one operation) or `ops/s` (of all threads or tasks
+//! together); `median` is the median of the rounds' medians, `spread` the distance from their lowest to their highest.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
@@ -32,7 +33,6 @@ struct Throughput {
 #[derive(Deserialize)]
 struct Estimates {
     median: Estimate,
-    median_abs_dev: Estimate,
 }
 
 #[derive(Deserialize)]
@@ -40,7 +40,7 @@ struct Estimate {
     point_estimate: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 struct Row {
     workload: String,
     peer: String,
@@ -49,13 +49,16 @@ struct Row {
     spread: f64,
 }
 
+/// The figures of all rounds, by workload, peer and unit.
+type Figures = BTreeMap<(String, String, &'static str), Vec<f64>>;
+
 fn main() -> ExitCode {
     let arguments: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
-    let [measured, results] = &arguments[..] else {
-        eprintln!("usage: collect target/criterion bench/results/rust.json");
+    let [results, rounds @ ..] = &arguments[..] else {
+        eprintln!("usage: collect bench/results/rust.json ROUND…");
         return ExitCode::from(2);
     };
-    match collect(measured, results) {
+    match collect(results, rounds) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("collect: {error}");
@@ -64,17 +67,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn collect(measured: &Path, results: &Path) -> Result<()> {
-    let mut rows = Vec::new();
-    for group in directories(measured)? {
-        for function in directories(&group)? {
-            rows.push(row(&function.join("new"))?);
+fn collect(results: &Path, rounds: &[PathBuf]) -> Result<()> {
+    let mut figures = Figures::new();
+    for round in rounds {
+        for group in directories(round)? {
+            for function in directories(&group)? {
+                read(&function.join("new"), &mut figures)?;
+            }
         }
     }
-    if rows.is_empty() {
-        return Err(format!("{} has no measurements", measured.display()).into());
+    if figures.is_empty() {
+        return Err("nothing was measured".into());
     }
-    rows.sort_by(|one, other| (&one.workload, &one.peer).cmp(&(&other.workload, &other.peer)));
+    let rows: Vec<Row> = figures.into_iter().map(row).collect();
     fs::write(results, serde_json::to_string_pretty(&rows)? + "\n")?;
     Ok(())
 }
@@ -85,22 +90,58 @@ fn directories(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths.into_iter().filter(|path| path.is_dir()).collect())
 }
 
-fn row(measurement: &Path) -> Result<Row> {
-    let read = |file: &str| {
+fn read(measurement: &Path, figures: &mut Figures) -> Result<()> {
+    let text = |file: &str| {
         let path = measurement.join(file);
         fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
     };
-    let benchmark: Benchmark = serde_json::from_str(&read("benchmark.json")?)?;
-    let estimates: Estimates = serde_json::from_str(&read("estimates.json")?)?;
-    let (median, spread) = (estimates.median.point_estimate, estimates.median_abs_dev.point_estimate);
-    let (unit, median, spread) = match benchmark.throughput {
-        None => ("ns", median, spread),
-        Some(Throughput { elements }) => {
-            let throughput = elements * 1e9 / median;
-            ("ops/s", throughput, throughput * spread / median)
-        }
+    let benchmark: Benchmark = serde_json::from_str(&text("benchmark.json")?)?;
+    let estimates: Estimates = serde_json::from_str(&text("estimates.json")?)?;
+    let nanoseconds = estimates.median.point_estimate;
+    let (unit, figure) = match benchmark.throughput {
+        None => ("ns", nanoseconds),
+        Some(Throughput { elements }) => ("ops/s", elements * 1e9 / nanoseconds),
     };
+    figures.entry((benchmark.group_id, benchmark.function_id, unit)).or_default().push(figure);
+    Ok(())
+}
+
+fn row(((workload, peer, unit), mut figures): ((String, String, &'static str), Vec<f64>)) -> Row {
+    figures.sort_by(f64::total_cmp);
+    let (lowest, highest) = (figures[0], figures[figures.len() - 1]);
+    let median = f64::midpoint(figures[(figures.len() - 1) / 2], figures[figures.len() / 2]);
     let rounded = |figure: f64| (figure * 10.0).round() / 10.0;
-    let (median, spread) = (rounded(median), rounded(spread));
-    Ok(Row { workload: benchmark.group_id, peer: benchmark.function_id, unit, median, spread })
+    Row { workload, peer, unit, median: rounded(median), spread: rounded(highest - lowest) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(round: &Path, peer: &str, throughput: &str, nanoseconds: f64) {
+        let directory = round.join("get").join(peer).join("new");
+        fs::create_dir_all(&directory).unwrap();
+        let benchmark = format!(r#"{{"group_id": "get", "function_id": "{peer}", "throughput": {throughput}}}"#);
+        fs::write(directory.join("benchmark.json"), benchmark).unwrap();
+        let estimates = format!(r#"{{"median": {{"point_estimate": {nanoseconds}}}}}"#);
+        fs::write(directory.join("estimates.json"), estimates).unwrap();
+    }
+
+    #[test]
+    fn a_figure_is_the_median_of_the_rounds_as_time_or_as_throughput() {
+        let directory = tempfile::tempdir().unwrap();
+        let rounds: Vec<PathBuf> = (1..=3).map(|round| directory.path().join(round.to_string())).collect();
+        for (round, nanoseconds) in rounds.iter().zip([100.0, 400.0, 200.0]) {
+            measured(round, "alone", "null", nanoseconds);
+            measured(round, "many", r#"{"Elements": 2}"#, nanoseconds);
+        }
+        let results = directory.path().join("rust.json");
+        collect(&results, &rounds).unwrap();
+        let rows: serde_json::Value = serde_json::from_str(&fs::read_to_string(results).unwrap()).unwrap();
+        let expected = serde_json::json!([
+            {"workload": "get", "peer": "alone", "unit": "ns", "median": 200.0, "spread": 300.0},
+            {"workload": "get", "peer": "many", "unit": "ops/s", "median": 1e7, "spread": 1.5e7},
+        ]);
+        assert_eq!(rows, expected);
+    }
 }
