@@ -1,4 +1,5 @@
-//! Pickles of a small struct. Each peer reads what it wrote itself.
+//! Pickles of a small struct. Each peer reads what it wrote itself: Pinyon what CPython would write, in which equal names are
+//! shared; serde-pickle an older protocol without that.
 
 use criterion::Criterion;
 use pinyon::value::pickle;
