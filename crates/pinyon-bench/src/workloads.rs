@@ -41,6 +41,7 @@ pub const ALL: &[Workload] = &[
     workload("memory miss", ENTRIES, memory_miss),
     workload("memory set over a value", ENTRIES, memory_overwrite),
     workload("memory set that evicts", ENTRIES, memory_evict),
+    workload("memory set with an expiry", ENTRIES, memory_expiry),
     workload("cache get of a struct from memory", 1_000, cache_get),
     workload("key making", 1_000, key_making),
     workload("key check of Memcached", 1_000, key_check),
@@ -101,7 +102,7 @@ fn full_memory() -> (Memory<Arc<[u8]>>, Vec<String>, Vec<String>) {
     let mut keys = sample::made_keys(2 * FULL);
     let others = keys.split_off(FULL);
     for key in &keys {
-        memory.set(key.as_bytes(), sample::value().as_bytes().into(), EXPIRY, &LIMITS);
+        memory.set(key.as_bytes(), shared_value(), Expiry::Never, &LIMITS);
     }
     assert_eq!(memory.len(), FULL);
     (memory, keys, others)
@@ -133,20 +134,35 @@ fn memory_miss() -> Operation {
     Box::new(move || assert!(black_box(memory.get(black_box(key().as_bytes()))).is_none()))
 }
 
+/// One more than there are: nothing leaves.
+const ROOMY: Limits = Limits { max_entries: LIMITS.max_entries + 1, ..LIMITS };
+
 fn memory_overwrite() -> Operation {
     let (memory, keys, _) = full_memory();
-    let mut key = shuffled(keys);
-    let value: Arc<[u8]> = sample::value().as_bytes().into();
-    // One more than there are: nothing leaves.
-    let limits = Limits { max_entries: LIMITS.max_entries + 1, ..LIMITS };
-    Box::new(move || assert!(memory.set(black_box(key().as_bytes()), value.clone(), EXPIRY, &limits)))
+    let (mut key, value) = (shuffled(keys), shared_value());
+    Box::new(move || assert!(memory.set(black_box(key().as_bytes()), value.clone(), Expiry::Never, &ROOMY)))
 }
 
 fn memory_evict() -> Operation {
     let (memory, _, others) = full_memory();
-    let mut key = shuffled(others);
-    let value: Arc<[u8]> = sample::value().as_bytes().into();
-    Box::new(move || assert!(memory.set(black_box(key().as_bytes()), value.clone(), EXPIRY, &LIMITS)))
+    let (mut key, value) = (shuffled(others), shared_value());
+    Box::new(move || assert!(memory.set(black_box(key().as_bytes()), value.clone(), Expiry::Never, &LIMITS)))
+}
+
+/// Each a second later than the one before. With one timeout for all, what expires together, and with it the count, would depend
+/// on how fast the machine is.
+fn memory_expiry() -> Operation {
+    let (memory, keys, _) = full_memory();
+    let (mut key, value) = (shuffled(keys), shared_value());
+    let mut timeout = Duration::from_secs(300);
+    Box::new(move || {
+        timeout += Duration::from_secs(1);
+        assert!(memory.set(black_box(key().as_bytes()), value.clone(), Expiry::In(timeout), &ROOMY));
+    })
+}
+
+fn shared_value() -> Arc<[u8]> {
+    sample::value().as_bytes().into()
 }
 
 fn cache_get() -> Operation {
