@@ -8,7 +8,7 @@ TEST := .venv-test
 TEST61 := .venv-test-django61
 PYTHON61 := $(shell tools/find-python 3.12)
 
-.PHONY: help demo test test-fast check format wheel-test wheel-test61 test-rust test-python test-python61 test-bookshop servers clean
+.PHONY: help demo test test-fast check format wheel-test wheel-test61 test-rust test-python test-python61 test-bookshop bench-instructions bench-instructions-renew bench-rust servers clean
 
 help:
 	@echo "make demo       build, install into $(DEMO), measure and serve the example site (no server needed)"
@@ -16,6 +16,8 @@ help:
 	@echo "make test-fast  the hermetic half of the tests: no server, seconds"
 	@echo "make check      formatting, lints and types; before every commit"
 	@echo "make format     formats everything"
+	@echo "make bench-instructions  counts the instructions of the hot paths; fails if a count has grown (part of make test)"
+	@echo "make bench-rust          the Rust crate beside its peers: bench/results/rust.json, in about three minutes"
 
 demo: $(DEMO)/installed
 	$(DEMO)/bin/maturin build --quiet --release --interpreter $(DEMO)/bin/python --out target/wheels/demo
@@ -23,7 +25,7 @@ demo: $(DEMO)/installed
 	cargo install --quiet --locked --path crates/pinyon-cli --root $(DEMO) --target-dir target --no-track --force
 	$(DEMO)/bin/python examples/bookshop/demo.py
 
-test: check test-rust test-python test-python61 test-bookshop
+test: check test-rust test-python test-python61 test-bookshop bench-instructions
 
 test-fast:
 	cargo test --quiet -p pinyon --lib
@@ -34,6 +36,7 @@ check: $(TEST)/installed
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cargo clippy --quiet -p pinyon --all-targets --features postgres,mysql -- -D warnings
 	cargo clippy --quiet -p pinyon --no-default-features -- -D warnings
+	cargo clippy --quiet -p pinyon-bench --all-targets --features peers -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps -p pinyon --features conformance,postgres,mysql
 	$(TEST)/bin/ruff format --check --quiet python examples bench
 	$(TEST)/bin/ruff check --quiet python examples bench
@@ -48,7 +51,7 @@ servers:
 	tools/install-servers
 
 test-rust: servers
-	cargo test -p pinyon -p pinyon-cli
+	cargo test -p pinyon -p pinyon-cli -p pinyon-bench
 	cargo test -p pinyon --features postgres,mysql --lib --test database
 
 test-python: wheel-test servers
@@ -68,6 +71,22 @@ else
 test-python61:
 	@echo "No Python >= 3.12 here: the tests on Django 6.1 did not run."
 endif
+
+INSTRUCTIONS := cargo run --quiet --release -p pinyon-bench --bin instructions --
+
+bench-instructions: servers
+	$(INSTRUCTIONS) check
+
+bench-instructions-renew: servers
+	$(INSTRUCTIONS) renew
+
+# In rounds: what else the machine does for a while meets one round, and not one peer.
+bench-rust: servers
+	rm -rf target/bench-rust
+	for round in 1 2 3; do \
+		CRITERION_HOME=$(CURDIR)/target/bench-rust/$$round cargo bench --quiet -p pinyon-bench --features peers --bench peers || exit 1; \
+	done
+	cargo run --quiet --release -p pinyon-bench --features peers --bin collect -- bench/results/rust.json target/bench-rust/*
 
 wheel-test: $(TEST)/installed
 	$(TEST)/bin/maturin build --quiet --profile dev --interpreter $(TEST)/bin/python --out target/wheels/test

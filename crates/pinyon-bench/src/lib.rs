@@ -1,0 +1,12 @@
+//! What the benchmarks of Pinyon share.
+//!
+//! - The benchmark `peers` is for people: criterion measures Pinyon and its peers in several rounds, and `collect` writes the
+//!   medians to `bench/results/rust.json` (`make bench-rust`).
+//! - The program `instructions` counts the instructions of the [`workloads`] and compares them with the stored [`baseline`]: a
+//!   slow-down shows on a noisy machine too (`make bench-instructions`, part of `make test`).
+#![forbid(unsafe_code)]
+
+pub mod baseline;
+pub mod canned;
+pub mod sample;
+pub mod workloads;
