@@ -1,6 +1,6 @@
 """Asks an HTTP/1.1 server on loopback over many connections that stay open, each with one request at a time.
 
-    python bench/http_load.py PORT PATH --connections 300 --seconds 5
+    python -m bench.http_load PORT PATH --connections 300 --seconds 5
 
 `{}` in PATH becomes the number of the connection. It prints JSON: requests, errors, seconds, and milliseconds of the median
 and of the slowest hundredth. An error is an answer other than 200, and a connection that was lost; a new connection takes its

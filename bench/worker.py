@@ -1,0 +1,82 @@
+"""The process of one peer: it takes a turn whenever a line on its standard input says so.
+
+    python -m bench.worker SPEC
+
+SPEC is JSON: `work`, `options` of the work, and Django's `settings`. It prints "ready", and then one line for each that it reads:
+"prepare CASE" is answered with "ok", "unsupported" or "wrong WHY"; "turn NUMBER CASE" with two numbers, of which a figure is the
+second by the first: operations and nanoseconds, entries and bytes, look-ups and hits.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import warnings
+from typing import Any
+
+from bench.timing import Unsupported
+
+
+def made(spec: dict[str, Any]) -> Any:
+    """The work, on Django's settings."""
+    import django
+    from django.conf import settings
+
+    settings.configure(**spec["settings"])
+    django.setup()
+    if "DATABASES" in spec["settings"]:
+        from django.core.management import call_command
+
+        call_command("createcachetable", verbosity=0)
+    match spec["work"]:
+        case "one_thread":
+            from bench.one_thread import OneThread as Work
+        case "mix":
+            from bench.mix import Mix as Work
+        case "tasks":
+            from bench.tasks import Tasks as Work
+        case "making":
+            from bench.making import Making as Work
+        case "memory_use":
+            from bench.memory_use import MemoryUse as Work
+        case "hit_ratio":
+            from bench.hit_ratio import HitRatio as Work
+        case unknown:
+            raise SystemExit(f"no work is called {unknown}")
+    return Work(spec["options"])
+
+
+def prepared(work: Any, case: str) -> str:
+    try:
+        work.prepare(case)
+    except Unsupported:
+        return "unsupported"
+    except Exception as error:
+        return "wrong " + " ".join(f"{type(error).__name__}: {error}".split())
+    return "ok"
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    # What a library prints must not be taken for an answer.
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    work = made(json.loads(sys.argv[1]))
+    gc.disable()
+    # Every turn begins with a collection, which need not look at what is there now.
+    gc.freeze()
+    print("ready", file=answers)
+    for line in sys.stdin:
+        command, _, rest = line.strip().partition(" ")
+        if command == "prepare":
+            print(prepared(work, rest), file=answers)
+        else:
+            number, _, case = rest.partition(" ")
+            amount, total = work.turn(case, int(number))
+            print(amount, total, file=answers)
+
+
+if __name__ == "__main__":
+    main()
