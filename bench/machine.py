@@ -66,5 +66,7 @@ def versions() -> dict[str, str]:
     for program in PROGRAMS:
         answer = subprocess.run(program.split(), capture_output=True, text=True, check=True).stdout
         # "Redis server v=7.0.15 sha=…", "memcached 1.6.18", "rustc 1.95.0 (…)"
-        found[program.split()[0]] = next(word.removeprefix("v=") for word in answer.split() if word[-1].isdigit() and "." in word)
+        found[program.split()[0]] = next(
+            word.removeprefix("v=") for word in answer.split() if word[-1].isdigit() and "." in word
+        )
     return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.core.cache import caches
 
-from bench.timing import Action, Timed
 from bench.one_thread import check
+from bench.timing import Action, Timed
 from bench.values import VALUES
 
 KEY = "making"

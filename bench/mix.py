@@ -8,11 +8,11 @@ from typing import Any
 
 from django.core.cache import caches
 
-from bench.timing import Action, Timed
 from bench.one_thread import check
+from bench.timing import Action, Timed
 from bench.values import VALUES
 
-KEYS = [f"mix-{number}" for number in range(1000)]
+KEYS = [f"mix-{number}" for number in range(200)]
 BATCH = 10
 
 

@@ -14,6 +14,7 @@ from bench.values import VALUES
 #: How many keys are used in turn, and how many a call of get_many or set_many has.
 KEYS = 100
 ABSENT = "absent"
+READS = ("get", "miss", "get_many")
 
 
 def check(found: Any, expected: Any, what: str) -> None:
@@ -55,7 +56,11 @@ def same_call(call: Callable[[Any], Any], argument: Any) -> Callable[[int], int]
 
 
 class OneThread(Timed):
-    """get, miss, set, add, incr, touch, delete, get_many and set_many, each in a method that checks it first."""
+    """get, miss, set, add, incr, touch, delete, get_many and set_many, each in a method that checks it first.
+
+    `options["keys"]`: how many keys are used, if not 100. `options["writes"]`: how many keys a turn may write at most, if that
+    matters; set_many writes all of its own once.
+    """
 
     def action(self, case: str) -> Action:
         operation, name = case.split("/")
@@ -66,8 +71,10 @@ class OneThread(Timed):
             raise Unsupported
         if not hasattr(cache, "get" if operation == "miss" else operation):
             raise Unsupported
-        keys = [f"{operation}-{name}-{number}" for number in range(KEYS)]
+        keys = [f"{operation}-{name}-{number}" for number in range(self.options.get("keys", KEYS))]
         found: Action = getattr(self, operation)(cache, keys, value)
+        if operation not in READS and "writes" in self.options:
+            found.limit = min(found.limit, max(1, self.options["writes"] // (KEYS if operation == "set_many" else 1)))
         return found
 
     def get(self, cache: Any, keys: list[str], value: Any) -> Action:

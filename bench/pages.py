@@ -26,9 +26,8 @@ from bench.peers import NO_CACHE, Peer, peers_of
 from bench.results import Row, Table
 from bench.scale import Scale
 from bench.sections import TITLES, Case
-from bench.stores import ROOT, Stores
+from bench.stores import HOST, ROOT, Stores, free_port, wait_until
 from bench.turns import PeerError, in_turn
-from servers import HOST, free_port, wait_until
 
 SITE_PATH = [ROOT, ROOT / "examples" / "bookshop"]
 sys.path += [str(folder) for folder in SITE_PATH if str(folder) not in sys.path]
@@ -91,7 +90,7 @@ class Site:
         self.port = free_port()
         path = os.pathsep.join([*map(str, SITE_PATH), os.environ.get("PYTHONPATH", "")])
         self.environment = {**os.environ, "PYTHONPATH": path, "BENCH_CACHE": json.dumps(entry)}
-        self.log = tempfile.TemporaryFile()
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
 
     def __enter__(self) -> Site:
         command = [word.format(self.port) for word in COMMANDS[self.section.server]]
@@ -105,9 +104,11 @@ class Site:
         )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         family = self.family()
-        if self.process.is_running():
+        if self.process.poll() is None:
             self.process.terminate()
         _, alive = psutil.wait_procs(family, timeout=10)
         for left in alive:
@@ -116,7 +117,7 @@ class Site:
         self.log.close()
 
     def family(self) -> list[psutil.Process]:
-        return [self.process, *self.process.children(recursive=True)] if self.process.is_running() else []
+        return [self.process, *self.process.children(recursive=True)] if self.process.poll() is None else []
 
     def ask(self, path: str) -> Any:
         try:
@@ -210,7 +211,9 @@ class Watch:
         self.thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.worked = self.seconds() - self.worked
         self.done.set()
         self.thread.join()
@@ -241,11 +244,16 @@ class PageMeasurement:
             for number in range(self.scale.rounds):
                 for site in in_turn(sites, number):
                     if site.peer.name in figures and not self.succeeds(
-                        site, "load", lambda site=site: figures[site.peer.name].append(site.turn(self.scale.page_seconds))
+                        site,
+                        "load",
+                        lambda site=site: figures[site.peer.name].append(site.turn(self.scale.page_seconds)),
                     ):
                         # Ratios need every round.
                         del figures[site.peer.name]
                     self.advance(section.title)
+            # All at once: each takes a moment to end.
+            for site in sites:
+                site.process.terminate()
         for case in CASES:
             table.rows.append(Row(case, {peer: [turn[case.id] for turn in found] for peer, found in figures.items()}))
         return table

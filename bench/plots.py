@@ -9,6 +9,7 @@ import matplotlib
 matplotlib.use("svg")
 # The same figures make the same file.
 matplotlib.rcParams["svg.hashsalt"] = "pinyon"
+matplotlib.rcParams["svg.fonttype"] = "none"
 
 from matplotlib import pyplot  # noqa: E402
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.peers import PINYON
-from bench.sections import Case
+from bench.sections import COUNTS, Case
 
 
 @dataclass
@@ -59,9 +59,9 @@ class Table:
         return [peer for peer, role in self.peers.items() if role == "incumbent"]
 
     def ratio(self, row: Row) -> tuple[str, list[float]] | None:
-        """The best incumbent and how many times better Pinyon is in each round; None without both."""
+        """The best incumbent and how many times better Pinyon is in each round; None without both, and of counts."""
         best = row.best(self.incumbents())
-        if best is None or PINYON not in row.values:
+        if best is None or PINYON not in row.values or row.case.unit in COUNTS:
             return None
         return best, row.times_better(PINYON, best)
 

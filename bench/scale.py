@@ -16,15 +16,16 @@ class Scale:
     entries: int
     #: Hit ratio: how many look-ups.
     lookups: int
-    #: How many files lie in the large directory.
+    #: How many files lie in the usual and in the large directory.
     files: int
+    large_files: int
     page_seconds: float
     page_connections: int
     #: The servers that serve the page under ASGI.
     asgi_servers: tuple[str, ...]
 
 
-FULL = Scale("full", 9, 20, 200_000, 200_000, 100_000, 3, 300, ("granian", "uvicorn"))
-QUICK = Scale("quick", 5, 20, 50_000, 50_000, 100_000, 0.6, 300, ("granian",))
+FULL = Scale("full", 9, 20, 200_000, 200_000, 1_000, 100_000, 3, 300, ("granian", "uvicorn"))
+QUICK = Scale("quick", 5, 20, 50_000, 50_000, 1_000, 20_000, 0.6, 300, ("granian",))
 #: Shows that everything works, and measures nothing.
-SMOKE = Scale("smoke", 1, 1, 5_000, 5_000, 1_000, 0.3, 8, ("uvicorn",))
+SMOKE = Scale("smoke", 1, 1, 5_000, 5_000, 20, 500, 0.2, 8, ("uvicorn",))

@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # The tests start the same servers.
 sys.path.append(str(ROOT / "python" / "tests"))
 
-from servers import Certificates, MemcachedServer, RedisServer  # noqa: E402
+from servers import HOST, Certificates, MemcachedServer, RedisServer, free_port, wait_until  # noqa: E402
+
+__all__ = ["HOST", "ROOT", "Stores", "free_port", "wait_until"]
 
 #: Longer than any run: nothing expires while it is measured.
 TIMEOUT = 24 * 3600
@@ -78,7 +80,12 @@ class Stores:
             del entry["OPTIONS"]
         settings: dict[str, Any] = {"CACHES": {"default": entry}, "USE_TZ": False}
         if kind == "database":
-            wal = {"timeout": 30, "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"}
+            # With IMMEDIATE, because Django's cache otherwise loses a set whose transaction began with reading.
+            wal = {
+                "timeout": 30,
+                "transaction_mode": "IMMEDIATE",
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+            }
             path = self.directory / f"{entry['KEY_PREFIX']}.sqlite3"
             database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": wal}
             settings["DATABASES"] = {"default": database}
@@ -87,7 +94,7 @@ class Stores:
     def location(self, kind: str, peer: Peer, files: int) -> str:
         match kind:
             case "redis":
-                return f"{'valkey' if peer.module == 'django_valkey' else 'redis'}://127.0.0.1:{self.redis.port}/1"
+                return f"{'valkey' if peer.module == 'django_valkey' else 'redis'}://{HOST}:{self.redis.port}/1"
             case "redis-tls":
                 return f"rediss://localhost:{self.redis.tls_port}/1"
             case "memcached":

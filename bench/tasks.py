@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.cache import caches
 
-from bench.timing import Action, Timed
 from bench.one_thread import check
+from bench.timing import Action, Timed
 from bench.values import VALUES
 
 KEY = "tasks"

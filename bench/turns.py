@@ -30,7 +30,7 @@ class Worker:
     """One process, which waits on its standard input."""
 
     def __init__(self, command: list[str]) -> None:
-        self.log = tempfile.TemporaryFile()
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in stop)
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, bufsize=1
         )
@@ -84,7 +84,9 @@ class Crew:
         self.workers = [Worker(self.command)]
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for worker in self.workers:
             worker.stop()
 
@@ -96,15 +98,14 @@ class Crew:
             worker.hear_ready()
 
     def prepare(self, case: Case) -> bool:
-        """Check and warm up, one process after the other; False: there is no such operation."""
+        """Check and warm up; False: there is no such operation."""
         for worker in self.workers:
             worker.say(f"prepare {case.id}")
-            answer, _, why = worker.hear().partition(" ")
+        answers = [worker.hear().partition(" ") for worker in self.workers]
+        for answer, _, why in answers:
             if answer == "wrong":
                 raise PeerError(why)
-            if answer == "unsupported":
-                return False
-        return True
+        return all(answer != "unsupported" for answer, _, _ in answers)
 
     def turn(self, case: Case, number: int) -> float:
         """The figure of one turn, in the unit of the case."""
@@ -121,7 +122,8 @@ def command_of(section: Section, peer: Peer, stores: Stores, scale: Scale, socke
         sizes = [f"{name}={stored_size(value)}" for name, value in VALUES.items()]
         return [str(socket_program), section.kind, str(stores.port(section.kind)), str(scale.turn_ms * 1e6), *sizes]
     options = {"turn_ms": scale.turn_ms, "entries": scale.entries, "lookups": scale.lookups, **section.options}
-    settings = stores.settings(section.kind, peer, section.files, section.entries)
+    files = scale.files if section.files is None else section.files
+    settings = stores.settings(section.kind, peer, files, section.entries)
     spec = {"work": section.work, "options": options, "settings": settings}
     return [sys.executable, "-m", "bench.worker", json.dumps(spec)]
 
@@ -177,9 +179,7 @@ class Measurement:
     def row(self, section: Section, case: Case, crews: list[Crew]) -> Row:
         """One case: everybody is checked, and then takes a turn in every round."""
         able = [
-            crew
-            for crew in crews
-            if self.succeeds(section, crew, case.title, lambda crew=crew: crew.prepare(case))
+            crew for crew in crews if self.succeeds(section, crew, case.title, lambda crew=crew: crew.prepare(case))
         ]
         row = Row(case, {crew.peer.name: [] for crew in crews if crew in able})
         for number in range(self.scale.rounds):
