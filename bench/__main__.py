@@ -13,6 +13,8 @@ import argparse
 import dataclasses
 import os
 import resource
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,8 @@ def measured(
 
 def main(arguments: list[str] | None = None) -> None:
     options, scale = options_of(arguments)
+    # As with Ctrl-C, the servers are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))
     # A peer may open a connection for each request; the limit is inherited by all that is started here.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

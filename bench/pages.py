@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -240,16 +241,11 @@ class PageMeasurement:
             for site in sites:
                 figures[site.peer.name] = []
                 # What is made once, threads and connections among it, is made before anything is timed.
-                self.succeeds(site, "warm-up", lambda site=site: site.load(self.scale.page_seconds / 2))
+                self.succeeds(site, "warm-up", partial(site.load, self.scale.page_seconds / 2))
             for number in range(self.scale.rounds):
                 for site in in_turn(sites, number):
-                    if site.peer.name in figures and not self.succeeds(
-                        site,
-                        "load",
-                        lambda site=site: figures[site.peer.name].append(site.turn(self.scale.page_seconds)),
-                    ):
-                        # Ratios need every round.
-                        del figures[site.peer.name]
+                    if site.peer.name in figures:
+                        self.take_turn(site, figures)
                     self.advance(section.title)
             # All at once: each takes a moment to end.
             for site in sites:
@@ -257,6 +253,14 @@ class PageMeasurement:
         for case in CASES:
             table.rows.append(Row(case, {peer: [turn[case.id] for turn in found] for peer, found in figures.items()}))
         return table
+
+    def take_turn(self, site: Site, figures: dict[str, list[dict[str, float]]]) -> None:
+        def turn() -> None:
+            figures[site.peer.name].append(site.turn(self.scale.page_seconds))
+
+        if not self.succeeds(site, "load", turn):
+            # Ratios need every round.
+            del figures[site.peer.name]
 
     def site(self, section: PageSection, peer: Peer) -> Site:
         entry = None

@@ -1,7 +1,8 @@
-"""Renders docs/performance.md from the results that lie in bench/results: ``python -m bench.performance_page``."""
+"""Renders docs/performance.md from the results that lie in bench/results: ``python -m bench.performance_page [RESULTS PAGE]``."""
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,12 @@ def rendered(reports: list[Report]) -> str:
     every = verdicts(tables)
     titles = {(table.id, row.case.id): f"{table.title}: {row.case.title}" for table in tables for row in table.rows}
     context: dict[str, Any] = {
-        "runs": [
+        "runs": runs_of(reports),
+        "groups": [
             {
                 "group": report.group,
-                "facts": report.facts,
-                "versions": ", ".join(f"{name} {version}" for name, version in report.facts["versions"].items()),
-                "plot": (RESULTS / f"{report.group}.svg").exists(),
+                "plot": any(table.ratio(row) for table in report.tables for row in table.rows),
                 "tables": [markdown_table(table, every) for table in report.tables],
-                "missing": ", ".join(report.missing),
                 "notes": report.notes,
             }
             for report in reports
@@ -46,10 +45,32 @@ def rendered(reports: list[Report]) -> str:
             }
             for found in every
         ],
-        "failed": sum(not found.holds for found in every),
+        "failed": str(sum(not found.holds for found in every)),
+        "measured": str(len(every)),
     }
     text = Engine().from_string(TEMPLATE.read_text(encoding="utf-8")).render(Context(context, autoescape=False))
-    return text.strip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def runs_of(reports: list[Report]) -> list[dict[str, Any]]:
+    """What is to be said of each run; mostly all groups are of one."""
+    distinct: list[Report] = []
+    for report in reports:
+        if report.facts not in [other.facts for other in distinct]:
+            distinct.append(report)
+    return [
+        {
+            "groups": ", ".join(report.group for report in reports if report.facts == run.facts),
+            # Only words: to write a number, the template engine would ask for a site's settings.
+            "facts": {name: str(fact) for name, fact in run.facts.items()},
+            "scale": run.facts["scale"]["name"],
+            "rounds": str(run.facts["scale"]["rounds"]),
+            "is_busy": run.facts["load"] > 0.5,
+            "versions": ", ".join(f"{name} {version}" for name, version in run.facts["versions"].items()),
+            "missing": ", ".join(run.missing),
+        }
+        for run in distinct
+    ]
 
 
 def markdown_table(table: Table, every: list[Any]) -> dict[str, Any]:
@@ -75,4 +96,4 @@ def write(results: Path = RESULTS, page: Path = PAGE) -> None:
 
 
 if __name__ == "__main__":
-    write()
+    write(*map(Path, sys.argv[1:]))

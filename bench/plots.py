@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 import matplotlib
@@ -12,6 +13,7 @@ matplotlib.rcParams["svg.hashsalt"] = "pinyon"
 matplotlib.rcParams["svg.fonttype"] = "none"
 
 from matplotlib import pyplot  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
 
 from bench.peers import PINYON  # noqa: E402
 from bench.results import Report, Row, Table  # noqa: E402
@@ -38,7 +40,7 @@ def draw(report: Report, directory: Path) -> Path | None:
     return path
 
 
-def draw_table(table: Table, axis: pyplot.Axes) -> None:
+def draw_table(table: Table, axis: Axes) -> None:
     """Its cases from top to bottom; right of 1 is better than the best incumbent."""
     rows = [row for row in table.rows if table.ratio(row)]
     for number, (peer, role) in enumerate(table.peers.items()):
@@ -49,9 +51,9 @@ def draw_table(table: Table, axis: pyplot.Axes) -> None:
         axis.scatter(
             [times for times, _ in points],
             [place for _, place in points],
-            size,
-            COLOURS[role],
-            marker,
+            s=size,
+            color=COLOURS[role],
+            marker=marker,
             label=peer,
             zorder=3 if peer == PINYON else 2,
         )
@@ -65,8 +67,7 @@ def draw_table(table: Table, axis: pyplot.Axes) -> None:
 
 
 def multiple(table: Table, row: Row, peer: str) -> float:
+    """How many times better than the best incumbent."""
     best = row.best(table.incumbents())
     assert best is not None
-    own, other = row.median(peer), row.median(best)
-    over, under = (other, own) if row.case.less_is_better else (own, other)
-    return over / under if under else 0.0
+    return statistics.median(row.times_better(peer, best))

@@ -49,9 +49,8 @@ class Stores:
 
     def port(self, kind: str) -> int:
         """Where the server of this kind listens; 0: there is none."""
-        return {"redis": self.redis.port, "redis-tls": self.redis.tls_port, "memcached": self.memcached.port}.get(
-            kind, 0
-        )
+        ports = {"redis": self.redis.port, "redis-tls": self.redis.tls_port, "memcached": self.memcached.port}
+        return int(ports.get(kind) or 0)
 
     def empty(self, kind: str) -> None:
         """Take away what the last section left."""

@@ -23,12 +23,15 @@ def nothing(count: int) -> None:
 
 @dataclass
 class Action:
-    """`run(count)` is timed and answers how many operations it did; `before(count)` and `after(count)` are not timed."""
+    """`run(count)` is timed and answers how many operations that were, `count` or a multiple of it.
+
+    `before(count)` and `after(count)` are not timed.
+    """
 
     run: Callable[[int], int]
     before: Callable[[int], None] = nothing
     after: Callable[[int], None] = nothing
-    #: The most operations of one turn.
+    #: The highest count of one turn.
     limit: int = 5_000_000
 
     def timed(self, count: int) -> tuple[int, int]:
@@ -59,12 +62,13 @@ class Timed:
         self.ready[case] = action, self.fitting(action)
 
     def fitting(self, action: Action) -> int:
-        """How many operations take about as long as a turn; at least 1. It warms up, too."""
+        """The count that takes about as long as a turn; at least 1. It warms up, too."""
         count = 1
         while True:
-            done, elapsed = action.timed(count)
+            _, elapsed = action.timed(count)
             if elapsed > self.turn_ns / 2 or count == action.limit:
-                return max(1, min(action.limit, round(done * self.turn_ns / elapsed)))
+                fitting: int = max(1, min(action.limit, round(count * self.turn_ns / elapsed)))
+                return fitting
             # Not at once to the end: the first calls open connections, and are slow.
             count = min(action.limit, count * max(2, min(10, int(self.turn_ns / elapsed))))
 

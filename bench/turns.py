@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -178,9 +179,7 @@ class Measurement:
 
     def row(self, section: Section, case: Case, crews: list[Crew]) -> Row:
         """One case: everybody is checked, and then takes a turn in every round."""
-        able = [
-            crew for crew in crews if self.succeeds(section, crew, case.title, lambda crew=crew: crew.prepare(case))
-        ]
+        able = [crew for crew in crews if self.succeeds(section, crew, case.title, partial(crew.prepare, case))]
         row = Row(case, {crew.peer.name: [] for crew in crews if crew in able})
         for number in range(self.scale.rounds):
             for crew in in_turn(able, number):

@@ -10,6 +10,7 @@ second by the first: operations and nanoseconds, entries and bytes, look-ups and
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import sys
@@ -18,6 +19,16 @@ from typing import Any
 
 from bench.timing import Unsupported
 
+#: Modules of this package, and the work that is in each.
+WORKS = {
+    "one_thread": "OneThread",
+    "mix": "Mix",
+    "tasks": "Tasks",
+    "making": "Making",
+    "memory_use": "MemoryUse",
+    "hit_ratio": "HitRatio",
+}
+
 
 def made(spec: dict[str, Any]) -> Any:
     """The work, on Django's settings."""
@@ -25,27 +36,15 @@ def made(spec: dict[str, Any]) -> Any:
     from django.conf import settings
 
     settings.configure(**spec["settings"])
-    django.setup()
     if "DATABASES" in spec["settings"]:
+        # Only here: it imports half of Django.
+        django.setup()
         from django.core.management import call_command
 
         call_command("createcachetable", verbosity=0)
-    match spec["work"]:
-        case "one_thread":
-            from bench.one_thread import OneThread as Work
-        case "mix":
-            from bench.mix import Mix as Work
-        case "tasks":
-            from bench.tasks import Tasks as Work
-        case "making":
-            from bench.making import Making as Work
-        case "memory_use":
-            from bench.memory_use import MemoryUse as Work
-        case "hit_ratio":
-            from bench.hit_ratio import HitRatio as Work
-        case unknown:
-            raise SystemExit(f"no work is called {unknown}")
-    return Work(spec["options"])
+    name = spec["work"]
+    # Only the one that is asked for: a work may import what others do without.
+    return getattr(importlib.import_module(f"bench.{name}"), WORKS[name])(spec["options"])
 
 
 def prepared(work: Any, case: str) -> str:

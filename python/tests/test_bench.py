@@ -87,12 +87,16 @@ def test_every_group_with_an_incumbent_has_a_picture(directory):
     assert {path.stem for path in directory.glob("*.svg")} == set(sections.GROUPS)
 
 
-def test_the_page_is_rendered_from_the_results(reports, tables):
-    page = performance_page.rendered(reports)
+def test_the_page_is_rendered_from_the_results_alone(directory, reports, tables, tmp_path):
+    path = tmp_path / "performance.md"
+    command = [sys.executable, "-m", "bench.performance_page", str(directory), str(path)]
+    subprocess.run(command, cwd=ROOT, timeout=60, check=True)
+    page = path.read_text(encoding="utf-8")
     for table in tables.values():
         assert f"## {table.title}" in page
     assert page.count("| at least 20× Django LocMemCache |") == 1
-    assert reports[0].facts["versions"]["Django"] in page
+    assert f"Django {reports[0].facts['versions']['Django']}," in page
+    assert "\n\n\n" not in page
 
 
 def test_a_cache_that_answers_wrongly_is_not_timed(monkeypatch):
