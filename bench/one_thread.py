@@ -62,6 +62,9 @@ class OneThread(Timed):
     matters; set_many writes all of its own once.
     """
 
+    #: The keys of the last case.
+    used: list[str] = []
+
     def action(self, case: str) -> Action:
         operation, name = case.split("/")
         cache, value = caches["default"], VALUES[name]
@@ -71,7 +74,10 @@ class OneThread(Timed):
             raise Unsupported
         if not hasattr(cache, "get" if operation == "miss" else operation):
             raise Unsupported
-        keys = [f"{operation}-{name}-{number}" for number in range(self.options.get("keys", KEYS))]
+        # A store that grows from case to case would get slower, and not for all.
+        if hasattr(cache, "delete_many"):
+            cache.delete_many(self.used)
+        keys = self.used = [f"{operation}-{name}-{number}" for number in range(self.options.get("keys", KEYS))]
         found: Action = getattr(self, operation)(cache, keys, value)
         if operation not in READS and "writes" in self.options:
             found.limit = min(found.limit, max(1, self.options["writes"] // (KEYS if operation == "set_many" else 1)))
