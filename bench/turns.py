@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import select
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,9 @@ from bench.scale import Scale
 from bench.sections import UNITS, Case, Section
 from bench.stores import ROOT, Stores
 from bench.values import VALUES
+
+#: Seconds after which a process is taken for stuck.
+PATIENCE = 300
 
 
 class PeerError(Exception):
@@ -45,6 +49,10 @@ class Worker:
 
     def hear(self) -> str:
         assert self.process.stdout
+        # One line is one answer, so none waits in the buffer.
+        if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+            self.process.kill()
+            raise PeerError(f"no answer for {PATIENCE} s")
         line = self.process.stdout.readline()
         if not line:
             raise self.ended()
@@ -192,17 +200,18 @@ class Measurement:
         row = Row(case, {crew.peer.name: [] for crew in crews})
         for number in range(self.scale.rounds):
             for crew in in_turn(crews, number):
-                with crew:
-                    crew.wait_until_ready()
-                    crew.prepare(case)
-                    self.take_turn(section, row, crew, number)
+                if crew.peer.name in row.values:
+                    with crew:
+                        self.take_turn(section, row, crew, number)
                 self.advance(f"{section.title}: {case.title}")
         return row
 
     def take_turn(self, section: Section, row: Row, crew: Crew, number: int) -> None:
-        def turn() -> bool:
+        def turn() -> None:
+            if section.fresh:
+                crew.wait_until_ready()
+                crew.prepare(row.case)
             row.values[crew.peer.name].append(crew.turn(row.case, number))
-            return True
 
         if not self.succeeds(section, crew, row.case.title, turn):
             # Ratios need every round.

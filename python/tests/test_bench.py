@@ -116,6 +116,15 @@ def test_a_process_that_ends_says_why():
         crew.wait_until_ready()
 
 
+def test_a_process_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE", 0.1)
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with turns.Crew(peers.SOCKET, command, 1) as crew:
+        with pytest.raises(turns.PeerError, match="no answer"):
+            crew.wait_until_ready()
+        assert crew.workers[0].process.wait(10) != 0
+
+
 def row(unit, **values):
     return results.Row(sections.Case("case", "a case", unit), values)
 
