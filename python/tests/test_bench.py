@@ -154,3 +154,8 @@ def test_a_trace_is_the_same_each_time_and_another_in_each_round(name):
     assert traces.trace(name, 1, 30_000) == traces.trace(name, 1, 30_000)
     assert traces.trace(name, 1, 30_000) != traces.trace(name, 2, 30_000)
     assert len(traces.trace(name, 1, 30_000)) == 30_000
+
+
+def test_the_page_in_docs_is_made_of_the_results_beside_it():
+    reports = performance_page.reports_in(performance_page.RESULTS)
+    assert performance_page.rendered(reports) == performance_page.PAGE.read_text(encoding="utf-8")
