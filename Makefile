@@ -7,13 +7,16 @@ DEMO := .venv
 TEST := .venv-test
 TEST61 := .venv-test-django61
 PYTHON61 := $(shell tools/find-python 3.12)
+BENCH := .venv-bench
+PYTHON_BENCH := $(or $(PYTHON61),$(PYTHON))
 
-.PHONY: help demo test test-fast check format wheel-test wheel-test61 test-rust test-python test-python61 test-bookshop bench-instructions bench-instructions-renew bench-rust servers clean
+.PHONY: help demo test test-fast check format wheel-test wheel-test61 test-rust test-python test-python61 test-bookshop bench-instructions bench-instructions-renew bench-rust servers bench bench-quick bench-build clean
 
 help:
 	@echo "make demo       build, install into $(DEMO), measure and serve the example site (no server needed)"
 	@echo "make test       everything that CI runs (installs the servers that are missing)"
 	@echo "make test-fast  the hermetic half of the tests: no server, seconds"
+	@echo "make bench      Pinyon beside every incumbent: tables, bench/results, docs/performance.md (make bench-quick: five minutes)"
 	@echo "make check      formatting, lints and types; before every commit"
 	@echo "make format     formats everything"
 	@echo "make bench-instructions  counts the instructions of the hot paths; fails if a count has grown (part of make test)"
@@ -92,6 +95,16 @@ wheel-test: $(TEST)/installed
 	$(TEST)/bin/maturin build --quiet --profile dev --interpreter $(TEST)/bin/python --out target/wheels/test
 	$(TEST)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps --no-index --find-links target/wheels/test pinyon
 
+bench: bench-build
+	$(BENCH)/bin/python -m bench
+
+bench-quick: bench-build
+	$(BENCH)/bin/python -m bench --quick
+
+bench-build: $(BENCH)/installed servers
+	$(BENCH)/bin/maturin build --quiet --release --interpreter $(BENCH)/bin/python --out target/wheels/bench
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps --no-index --find-links target/wheels/bench pinyon
+
 $(DEMO)/installed: examples/bookshop/requirements.txt
 	$(PYTHON) -m venv $(DEMO)
 	$(DEMO)/bin/pip install --quiet --disable-pip-version-check "maturin>=1.16,<2" -r examples/bookshop/requirements.txt
@@ -109,5 +122,14 @@ $(TEST61)/installed: python/tests/requirements.txt
 	$(TEST61)/bin/pip install --quiet --disable-pip-version-check "maturin>=1.16,<2" "Django>=6.1,<6.2" -r python/tests/requirements.txt
 	touch $@
 
+$(BENCH)/installed: bench/requirements.txt bench/requirements-peers.txt
+	tools/install-servers
+	$(PYTHON_BENCH) -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check "maturin>=1.16,<2" -r bench/requirements.txt
+	for peer in $$(grep -v '^#' bench/requirements-peers.txt); do \
+		$(BENCH)/bin/pip install --quiet --disable-pip-version-check "$$peer" || echo "$$peer does not install here: it will be missing"; \
+	done
+	touch $@
+
 clean:
-	rm -rf target $(DEMO) $(TEST) $(TEST61)
+	rm -rf target $(DEMO) $(TEST) $(TEST61) $(BENCH)

@@ -1,1 +1,0 @@
-"""The bookshop with one page more, which calls its cache six times: the site that asgi_page.py measures."""
