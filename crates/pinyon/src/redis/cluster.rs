@@ -149,14 +149,14 @@ impl Cluster {
         let Reply::Array(mut parts) = range else { return None };
         let (Reply::Integer(first), Reply::Integer(last)) = (parts.next()?, parts.next()?) else { return None };
         let (first, last) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?);
-        let primary = self.address(servers, from, parts.next()?)?;
+        let primary = Self::address(servers, from, parts.next()?)?;
         let replicas = parts.filter(|_| self.reads_from_replicas);
-        let replicas = replicas.filter_map(|replica| self.address(servers, from, replica));
+        let replicas = replicas.filter_map(|replica| Self::address(servers, from, replica));
         Some((first..=last.min(SLOTS - 1), std::iter::once(primary).chain(replicas).collect()))
     }
 
     /// Host, port, identifier, and what else is known of a server.
-    fn address(&self, servers: &Servers<RespProtocol>, from: usize, server: Reply<'_>) -> Option<Address> {
+    fn address(servers: &Servers<RespProtocol>, from: usize, server: Reply<'_>) -> Option<Address> {
         let Reply::Array(mut parts) = server else { return None };
         let host = match parts.next()? {
             Reply::Bytes(host) | Reply::Status(host) => std::str::from_utf8(host).ok()?,
@@ -176,18 +176,7 @@ impl Cluster {
             _ => None,
         };
         let host = if host == "?" { number()? } else { host };
-        self.at(servers, from, host, port)
-    }
-
-    /// The address of a server that `from` has told; no host is that of `from` itself.
-    fn at(&self, servers: &Servers<RespProtocol>, from: usize, host: &str, port: u16) -> Option<Address> {
-        if !host.is_empty() {
-            return Some(Address::Tcp { host: host.to_owned(), port });
-        }
-        match &servers.get(from)?.endpoint.address {
-            Address::Tcp { host, .. } => Some(Address::Tcp { host: host.clone(), port }),
-            Address::Unix(_) => None,
-        }
+        at(servers, from, host, port)
     }
 
     /// The topology of these ranges, with the groups that are known already.
@@ -237,7 +226,7 @@ impl Cluster {
                 // The slot, and `host:port`. A host may have colons in it, and may be missing.
                 let address = words.nth(1).and_then(|address| address.trim_end().rsplit_once(':'));
                 let address = address.filter(|(host, _)| *host != "?").and_then(|(host, port)| {
-                    self.at(servers, from, host.trim_start_matches('[').trim_end_matches(']'), port.parse().ok()?)
+                    at(servers, from, host.trim_start_matches('[').trim_end_matches(']'), port.parse().ok()?)
                 });
                 match address.map(|address| told(servers, &self.settings, &address)) {
                     Some(server) if word == "ASK" => Verdict::Ask(server),
@@ -249,5 +238,16 @@ impl Cluster {
             "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "READONLY" => Verdict::Outdated(true),
             _ => Verdict::Final,
         }
+    }
+}
+
+/// The address of a server that `from` has told; no host is that of `from` itself.
+fn at(servers: &Servers<RespProtocol>, from: usize, host: &str, port: u16) -> Option<Address> {
+    if !host.is_empty() {
+        return Some(Address::Tcp { host: host.to_owned(), port });
+    }
+    match &servers.get(from)?.endpoint.address {
+        Address::Tcp { host, .. } => Some(Address::Tcp { host: host.clone(), port }),
+        Address::Unix(_) => None,
     }
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing about how it is asked")]
 pub(super) struct Manner {
     pub(super) operation: &'static str,
     /// A replica can answer.
@@ -47,7 +48,7 @@ pub(super) struct Many<'a, K, W> {
 struct Batch {
     server: usize,
     group: Option<Arc<Group>>,
-    /// The keys are being moved there.
+    /// Some of the keys are being moved there. ASKING changes nothing for the others.
     moving: bool,
     commands: Vec<usize>,
 }
@@ -160,7 +161,7 @@ where
                     round.outdated = true;
                     round.left.extend(batch.commands.into_iter().map(|number| (number, None)));
                     // A replica is left alone now: the next one is asked, or the primary.
-                    if !batch.group.is_some_and(|group| group.primary() != batch.server) {
+                    if batch.group.is_none_or(|group| group.primary() == batch.server) {
                         round.failure = Some(error.with_operation(self.manner.operation));
                     }
                 }
@@ -187,26 +188,29 @@ where
         let mut batches: Vec<Batch> = Vec::new();
         let mut chosen: Vec<(*const Group, usize)> = Vec::new();
         for (number, place) in left {
-            let (server, moving, group) = match place {
-                Some((server, moving)) => (*server, *moving, None),
-                None => {
+            let (server, moving, group) = if let Some((server, moving)) = place {
+                (*server, *moving, None)
+            } else {
+                let group =
+                    topology.group((self.key)(*number), self.group).map_err(|error| self.of_operation(error))?;
+                let known = chosen.iter().find(|(known, _)| *known == Arc::as_ptr(group));
+                let server = if let Some((_, server)) = known {
+                    *server
+                } else {
                     let servers = asking.servers;
-                    let group =
-                        topology.group((self.key)(*number), self.group).map_err(|error| self.of_operation(error))?;
-                    let known = chosen.iter().find(|(known, _)| *known == Arc::as_ptr(group));
-                    let server = if let Some((_, server)) = known {
-                        *server
-                    } else {
-                        let server = if self.manner.is_read { group.reader(servers) } else { group.writer(servers) };
-                        let server = server.map_err(|error| self.of_operation(error))?;
-                        chosen.push((Arc::as_ptr(group), server));
-                        server
-                    };
-                    (server, false, Some(group.clone()))
-                }
+                    let server = if self.manner.is_read { group.reader(servers) } else { group.writer(servers) };
+                    let server = server.map_err(|error| self.of_operation(error))?;
+                    chosen.push((Arc::as_ptr(group), server));
+                    server
+                };
+                (server, false, Some(group.clone()))
             };
-            match batches.iter_mut().find(|batch| batch.server == server && batch.moving == moving) {
-                Some(batch) => batch.commands.push(*number),
+            match batches.iter_mut().find(|batch| batch.server == server) {
+                Some(batch) => {
+                    batch.moving |= moving;
+                    batch.group = batch.group.take().or(group);
+                    batch.commands.push(*number);
+                }
                 None => batches.push(Batch { server, group, moving, commands: vec![*number] }),
             }
         }

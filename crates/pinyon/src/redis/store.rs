@@ -31,6 +31,7 @@ pub struct RedisStore {
 
 /// Where the keys are.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a store has one, and there are few")]
 pub(super) enum Arrangement {
     Fixed(Topology),
     Changing(Changing),
@@ -233,7 +234,9 @@ impl RedisStore {
                 known.as_deref().map(Topology::groups).unwrap_or_default()
             }
         };
-        groups.iter().for_each(|group| visit(group));
+        for group in groups {
+            visit(group);
+        }
     }
 
     /// The servers that a check asks: all that are in use, and those that tell which these are.

@@ -10,7 +10,6 @@ from pinyon import _pinyon
 from pinyon.django.redis_methods.connection import RedisConnection
 from pinyon.django.redis_methods.plan import Plan, RedisMethods, Request, operation, twin
 
-
 # What stands behind these methods; asked here and not through super(), which costs a look-up more.
 _rust: Any = _pinyon.RedisCache
 

@@ -266,7 +266,7 @@ fn what_makes_no_sense_with_a_cluster_is_an_error() {
             "CLUSTER = true, CLIENT_CLASS = 'django_redis.client.ShardClient'",
             "'CLIENT_CLASS' and 'CLUSTER' are given together",
         ),
-        ("CLUSTER = 'perhaps'", "OPTIONS 'CLUSTER' is 'perhaps'"),
+        ("CLUSTER = 'perhaps'", "OPTIONS 'CLUSTER' is the string 'perhaps'"),
     ] {
         let complaint = complaint(&options(text));
         assert!(complaint.contains(expected), "{text}: {complaint}");
