@@ -223,7 +223,7 @@ OWN = {
     ],
     "members that MessagePack or digits could confuse": [
         ('cache.zadd("z", {49: 1, "49": 2, b"1": 3}), cache.zrange("z", 0, -1)', (3, [49, "49", b"1"])),
-        ('cache.sadd("s", 49, "49"), sorted(cache.smembers("s"), key=str)', (2, [49, "49"])),
+        ('cache.sadd("s", 49, "49"), sorted(cache.smembers("s"), key=repr)', (2, ["49", 49])),
     ],
 }
 
