@@ -110,6 +110,7 @@ for _case in "CacheDBSessionTests", "CacheDBSessionWithTimeZoneTests":
         IMPOSSIBLE["db"][f"{_case}.test_{_test}"] = "calls the cache from a coroutine without awaiting: no database can"
 if django.VERSION >= (6, 1):
     EXCLUSIONS["redis"]["RedisCacheTests.test_client_driver_info"] = _NO_CLIENT
+SKIPPED_BY_DJANGO["redis-cluster"], EXCLUSIONS["redis-cluster"] = SKIPPED_BY_DJANGO["redis"], EXCLUSIONS["redis"]
 
 # The same tests by the a* methods. Only what is of the backend's own tests can be excluded there.
 _FROM_A_LOOP = "pickles a queryset in the coroutine, where Django allows no query"

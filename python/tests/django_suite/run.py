@@ -24,6 +24,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[0] = str(HERE.parent)
 
+from clusters import RedisCluster  # noqa: E402
 from servers import MemcachedServer, RedisServer  # noqa: E402
 
 from django_suite import exclusions, source  # noqa: E402
@@ -39,6 +40,8 @@ def places(backend):
             server = stack.enter_context(RedisServer())
             # The first names no database: in a URL it would win over the OPTIONS that one test sets.
             yield [server.url, *(f"{server.url}/{database}" for database in range(1, 8))]
+        elif backend == "redis-cluster":
+            yield [stack.enter_context(RedisCluster()).location]
         elif backend == "memcached":
             yield [stack.enter_context(MemcachedServer()).address for _ in range(5)]
         elif backend == "file":

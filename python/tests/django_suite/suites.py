@@ -68,6 +68,13 @@ SUITES = {
         "pinyon.django.RedisCache",
         ("cache.tests.RedisCacheTests",),
     ),
+    # A cluster has no databases that would keep the caches of the other tests apart.
+    "redis-cluster": Suite(
+        "django.core.cache.backends.redis.RedisCache",
+        "django_suite.cluster_face.RedisCache",
+        ("cache.tests.RedisCacheTests",),
+        stores=False,
+    ),
     "memcached": Suite(
         "django.core.cache.backends.memcached.PyMemcacheCache",
         "pinyon.django.MemcachedCache",

@@ -176,18 +176,7 @@ impl Cluster {
             _ => None,
         };
         let host = if host == "?" { number()? } else { host };
-        Self::at(servers, from, host, port)
-    }
-
-    /// The address of a server that `from` has told; no host is that of `from` itself.
-    fn at(servers: &Servers<RespProtocol>, from: usize, host: &str, port: u16) -> Option<Address> {
-        if !host.is_empty() {
-            return Some(Address::Tcp { host: host.to_owned(), port });
-        }
-        match &servers.get(from)?.endpoint.address {
-            Address::Tcp { host, .. } => Some(Address::Tcp { host: host.clone(), port }),
-            Address::Unix(_) => None,
-        }
+        at(servers, from, host, port)
     }
 
     /// The topology of these ranges, with the groups that are known already.
@@ -237,7 +226,7 @@ impl Cluster {
                 // The slot, and `host:port`. A host may have colons in it, and may be missing.
                 let address = words.nth(1).and_then(|address| address.trim_end().rsplit_once(':'));
                 let address = address.filter(|(host, _)| *host != "?").and_then(|(host, port)| {
-                    Self::at(servers, from, host.trim_start_matches('[').trim_end_matches(']'), port.parse().ok()?)
+                    at(servers, from, host.trim_start_matches('[').trim_end_matches(']'), port.parse().ok()?)
                 });
                 match address.map(|address| told(servers, &self.settings, &address)) {
                     Some(server) if word == "ASK" => Verdict::Ask(server),
@@ -249,5 +238,16 @@ impl Cluster {
             "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "READONLY" => Verdict::Outdated(true),
             _ => Verdict::Final,
         }
+    }
+}
+
+/// The address of a server that `from` has told; no host is that of `from` itself.
+fn at(servers: &Servers<RespProtocol>, from: usize, host: &str, port: u16) -> Option<Address> {
+    if !host.is_empty() {
+        return Some(Address::Tcp { host: host.to_owned(), port });
+    }
+    match &servers.get(from)?.endpoint.address {
+        Address::Tcp { host, .. } => Some(Address::Tcp { host: host.clone(), port }),
+        Address::Unix(_) => None,
     }
 }

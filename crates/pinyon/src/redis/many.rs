@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each says one thing about how it is asked for")]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing about how it is asked")]
 pub(super) struct Manner {
     pub(super) operation: &'static str,
     /// A replica can answer.
@@ -48,7 +48,7 @@ pub(super) struct Many<'a, K, W> {
 struct Batch {
     server: usize,
     group: Option<Arc<Group>>,
-    /// The keys are being moved there.
+    /// Some of the keys are being moved there. ASKING changes nothing for the others.
     moving: bool,
     commands: Vec<usize>,
 }
@@ -191,13 +191,13 @@ where
             let (server, moving, group) = if let Some((server, moving)) = place {
                 (*server, *moving, None)
             } else {
-                let servers = asking.servers;
                 let group =
                     topology.group((self.key)(*number), self.group).map_err(|error| self.of_operation(error))?;
                 let known = chosen.iter().find(|(known, _)| *known == Arc::as_ptr(group));
                 let server = if let Some((_, server)) = known {
                     *server
                 } else {
+                    let servers = asking.servers;
                     let server = if self.manner.is_read { group.reader(servers) } else { group.writer(servers) };
                     let server = server.map_err(|error| self.of_operation(error))?;
                     chosen.push((Arc::as_ptr(group), server));
@@ -205,8 +205,12 @@ where
                 };
                 (server, false, Some(group.clone()))
             };
-            match batches.iter_mut().find(|batch| batch.server == server && batch.moving == moving) {
-                Some(batch) => batch.commands.push(*number),
+            match batches.iter_mut().find(|batch| batch.server == server) {
+                Some(batch) => {
+                    batch.moving |= moving;
+                    batch.group = batch.group.take().or(group);
+                    batch.commands.push(*number);
+                }
                 None => batches.push(Batch { server, group, moving, commands: vec![*number] }),
             }
         }

@@ -39,3 +39,5 @@ pub use protocol::{RespParser, RespProtocol, replies};
 
 #[cfg(test)]
 mod protocol_tests;
+#[cfg(test)]
+mod raw_tests;
