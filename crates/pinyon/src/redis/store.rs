@@ -254,12 +254,15 @@ impl RedisStore {
     }
 
     /// The servers that a check asks: all that are in use, and those that tell which these are.
-    async fn watched<D: Driver<RespProtocol>>(&self, driver: &D) -> Vec<usize> {
+    /// And why nobody tells, if so.
+    async fn watched<D: Driver<RespProtocol>>(&self, driver: &D) -> (Vec<usize>, Option<Error>) {
         match &self.arrangement {
-            Arrangement::Fixed(_) => (0..self.servers.count()).collect(),
+            Arrangement::Fixed(_) => ((0..self.servers.count()).collect(), None),
             Arrangement::Changing(changing) => {
-                // What is wrong with it shows when its servers are asked.
-                let told = changing.topology(&self.asking(driver)).await.ok();
+                let (told, failure) = match changing.topology(&self.asking(driver)).await {
+                    Ok(told) => (Some(told), None),
+                    Err(error) => (None, Some(error)),
+                };
                 let of_groups = told.iter().flat_map(|topology| topology.groups()).flat_map(|group| group.servers());
                 let mut watched: Vec<usize> = of_groups.collect();
                 watched.extend(changing.source().tellers());
@@ -270,7 +273,7 @@ impl RedisStore {
                         true
                     }
                 });
-                watched
+                (watched, failure)
             }
         }
     }
@@ -489,13 +492,20 @@ impl ServerStore for RedisStore {
 
     async fn check_over<D: Driver<RespProtocol>>(&self, driver: &D) -> Vec<ServerReport> {
         let mut reports = Vec::new();
-        for server in self.watched(driver).await {
+        let (watched, failure) = self.watched(driver).await;
+        for server in watched {
             // Whatever the circuit breaker says: a check is there to find out.
             let result = self.info(driver, server).await.map_err(|error| error.with_operation("check"));
             if result.is_ok() {
                 self.groups(|group| group.note(server, None, Duration::ZERO));
             }
             reports.push(ServerReport { server: self.servers.label(server).to_owned(), result });
+        }
+        // Each is well, and yet they are no cluster.
+        if let (Some(error), Some(first)) = (failure, reports.first_mut())
+            && first.result.is_ok()
+        {
+            first.result = Err(error.with_operation("check"));
         }
         reports
     }

@@ -1,11 +1,11 @@
 //! A Redis Cluster at rest: who has a key, what goes where, and what is refused.
 
-use crate::servers::Server;
 use crate::servers::client::{Client, LONG, plain};
 use crate::servers::cluster::{Cluster, slot};
+use crate::servers::{self, Server};
 use pinyon::conformance::{self, Capabilities, IntegerRange};
 use pinyon::redis::{Commands, RedisStore, Reply};
-use pinyon::settings::{RedisPlacement, RedisServer, RedisSettings};
+use pinyon::settings::{ClusterSettings, RedisPlacement, RedisServer, RedisSettings};
 use pinyon::store::Store;
 use pinyon::{ErrorKind, Expiry};
 use std::collections::BTreeSet;
@@ -196,6 +196,16 @@ fn one_connection_a_server_is_enough(cluster: &Cluster) {
         }
     });
     assert_eq!(client.open_connections(), 3);
+}
+
+#[test]
+fn a_check_says_of_a_server_alone_that_it_is_no_cluster() {
+    let alone = servers::redis().start();
+    let placement = RedisPlacement::Cluster(ClusterSettings { read_from_replicas: false });
+    let servers = vec![RedisServer::new(alone.address())];
+    let store = RedisStore::new(&RedisSettings { servers, placement, ..RedisSettings::default() });
+    let error = store.check().remove(0).result.unwrap_err();
+    assert!(error.to_string().contains("not part of a Redis Cluster"), "{error}");
 }
 
 fn a_check_names_every_server(cluster: &Cluster, store: &RedisStore) {
