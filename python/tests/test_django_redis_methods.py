@@ -46,7 +46,7 @@ SCRIPTS = {
         cache.delete_many(["b", "c", "missing"])
     """,
     "lifetimes": """
-        cache.set("a", 1, 100), cache.set("b", 1, None)
+        cache.set("a", 1, 105), cache.set("b", 1, None)
         cache.ttl("a"), cache.ttl("b"), cache.ttl("missing")
         cache.pttl("a") // 10000, cache.pttl("b"), cache.pttl("missing")
         cache.expire("a", 60), cache.expire("b", MINUTE), cache.expire("missing", 60)
