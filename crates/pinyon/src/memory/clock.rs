@@ -34,10 +34,12 @@ impl Moment {
         self.exact.get()
     }
 
+    #[inline]
     pub(super) fn has_passed(&self, expires: u64) -> bool {
-        if expires == NEVER {
-            return false;
-        }
+        expires != NEVER && self.has_come(expires)
+    }
+
+    fn has_come(&self, expires: u64) -> bool {
         if self.exact.get() == 0 && coarse_nanoseconds().is_some_and(|coarse| expires > coarse + COARSE_SLACK) {
             return false;
         }

@@ -44,15 +44,25 @@ impl<'a> Key<'a> {
     }
 }
 
+/// In this order, so that what a hit writes is in the line of the lock, which stands before it.
+#[repr(C)]
 pub(super) struct Engine<V> {
-    slots: Slots<V>,
+    counters: Counters,
+    order: Order,
     /// Slots by hash. The hashes are not kept: they are made again where the table grows and where an entry leaves.
     table: HashTable<u32>,
+    slots: Slots<V>,
     hasher: SeedableRandomState,
-    order: Order,
     expiries: ExpiryIndex,
     bytes: u64,
-    counters: Counters,
+}
+
+/// What there is under a key.
+pub(super) enum Found<'a, V> {
+    Live(&'a V),
+    /// Still there, and to be removed.
+    Expired,
+    Nothing,
 }
 
 impl<V: Weigh> Engine<V> {
@@ -87,14 +97,26 @@ impl<V: Weigh> Engine<V> {
         self.expiries.soonest()
     }
 
-    pub(super) fn get(&mut self, key: Key<'_>, now: &Moment, removed: &mut Removed<V>) -> Option<&V> {
-        let Some(index) = self.find_live(key, now, removed) else {
+    /// Uses an entry. One that has expired stays: the caller can do this with less than removing takes.
+    #[inline]
+    pub(super) fn get(&mut self, key: Key<'_>, now: &Moment) -> Found<'_, V> {
+        let Some(index) = self.find(key) else {
             self.counters.misses += 1;
-            return None;
+            return Found::Nothing;
         };
+        if now.has_passed(self.slots[index].expires) {
+            return Found::Expired;
+        }
         self.counters.hits += 1;
         self.order.used(&mut self.slots, index);
-        Some(&self.slots[index].value)
+        Found::Live(&self.slots[index].value)
+    }
+
+    /// Removes an entry that has expired, for a `get` that has found it.
+    pub(super) fn miss_expired(&mut self, key: Key<'_>, now: &Moment, removed: &mut Removed<V>) -> bool {
+        let is_missing = self.find_live(key, now, removed).is_none();
+        self.counters.misses += u64::from(is_missing);
+        is_missing
     }
 
     /// The slot of a key; an entry that has expired is removed and not found.
@@ -109,6 +131,7 @@ impl<V: Weigh> Engine<V> {
     }
 
     /// The slot of a key, whether its entry has expired or not.
+    #[inline]
     pub(super) fn find(&self, key: Key<'_>) -> Option<u32> {
         self.table.find(key.hash, |index| *self.slots[*index].key == *key.bytes).copied()
     }

@@ -69,9 +69,18 @@ impl<V: Weigh> Shards<V> {
 
     /// Locks the engine of a key.
     pub(super) fn lock(&self, key: Key<'_>) -> Locked<'_, V> {
-        // Bits from the middle of the hash: a hash table uses the lowest and the highest.
-        let number = usize::try_from(key.hash >> 32).unwrap_or(0) & (self.engines.len() - 1);
-        self.lock_number(number)
+        self.lock_number(self.number(key))
+    }
+
+    /// The same for a `get`, with which an engine neither gains nor loses anything.
+    #[inline]
+    pub(super) fn lock_to_get(&self, key: Key<'_>) -> MutexGuard<'_, Engine<V>> {
+        self.engines[self.number(key)].0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which engine a key is in, by bits from the middle of its hash: a hash table uses the lowest and the highest.
+    fn number(&self, key: Key<'_>) -> usize {
+        usize::try_from(key.hash >> 32).unwrap_or(0) & (self.engines.len() - 1)
     }
 
     pub(super) fn lock_all(&self) -> AllLocked<'_, V> {
@@ -183,8 +192,7 @@ pub(super) struct AllLocked<'a, V: Weigh> {
 
 impl<V: Weigh> AllLocked<'_, V> {
     pub(super) fn of(&mut self, key: Key<'_>) -> &mut Engine<V> {
-        let number = usize::try_from(key.hash >> 32).unwrap_or(0) & (self.engines.len() - 1);
-        &mut self.engines[number]
+        &mut self.engines[self.shards.number(key)]
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,7 +1,7 @@
 //! The store for many threads: what each operation does to the engine of its key, within the limits.
 
 use super::clock::{Moment, NEVER};
-use super::engine::{Engine, Key, Removed};
+use super::engine::{Engine, Found, Key, Removed};
 use super::policy::Policy;
 use super::shards::Shards;
 use super::{Added, Counters, Deadline, Limits, Weigh, entry_weight};
@@ -76,7 +76,19 @@ impl<V: Weigh> Memory<V> {
     /// Calls `read` with the value, if there is one, and returns what it returns. The key is locked meanwhile: `read`
     /// is meant for a cheap clone, and must not use this store.
     pub fn get_with<R>(&self, key: &[u8], read: impl FnOnce(&V) -> R) -> Option<R> {
-        self.locked(key, |engine, key, now, removed| engine.get(key, now, removed).map(read))
+        let (now, key) = (self.now(), self.shards.key(key));
+        loop {
+            match self.shards.lock_to_get(key).get(key, &now) {
+                Found::Live(value) => return Some(read(value)),
+                Found::Nothing => return None,
+                Found::Expired => {}
+            }
+            let mut removed = Removed::new();
+            // Unless another thread was faster and has set it anew.
+            if self.shards.lock(key).miss_expired(key, &now, &mut removed) {
+                return None;
+            }
+        }
     }
 
     /// A clone of the value, made while the key is locked.

@@ -49,6 +49,7 @@ impl Lru {
         Self { latest: 0, oldest: Vec::new() }
     }
 
+    #[inline]
     pub(super) fn used<V>(&mut self, slots: &mut Slots<V>, index: u32) {
         slots[index].mark = self.next();
     }
@@ -82,6 +83,7 @@ impl Lru {
         self.oldest = all;
     }
 
+    #[inline]
     fn next(&mut self) -> u64 {
         let published = PUBLISHED.0.load(Ordering::Relaxed);
         let above = published.max(self.latest) + 1;

@@ -57,6 +57,7 @@ impl Order {
     }
 
     /// An entry was read or written.
+    #[inline]
     pub(super) fn used<V>(&mut self, slots: &mut Slots<V>, index: u32) {
         match self {
             Self::Lru(lru) => lru.used(slots, index),

@@ -48,6 +48,7 @@ impl TinyLfu {
         }
     }
 
+    #[inline]
     pub(super) fn used<V>(&mut self, slots: &mut Slots<V>, index: u32) {
         let mark = slots[index].mark;
         self.sketch.record(mark & HASH);
