@@ -6,18 +6,18 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A cache that is asked for a key and given it when it has not got it.
-pub trait Cache {
+pub(crate) trait Cache {
     /// Whether it had the key.
     fn ask(&mut self, key: u64) -> bool;
 }
 
-pub struct Pinyon {
+pub(crate) struct Pinyon {
     memory: Memory<Arc<[u8]>>,
     limits: Limits,
 }
 
 impl Pinyon {
-    pub fn new(policy: Policy, room: usize) -> Self {
+    pub(crate) fn new(policy: Policy, room: usize) -> Self {
         let max_entries = i64::try_from(room).unwrap_or(i64::MAX);
         Self { memory: Memory::with_policy(policy, max_entries), limits: Limits { max_entries, ..Limits::default() } }
     }
@@ -56,13 +56,13 @@ impl Cache for moka::sync::Cache<u64, ()> {
 
 /// By what the entries of a [`Ranked`] cache are ranked.
 #[derive(Clone, Copy)]
-pub enum By {
+pub(crate) enum By {
     LastUse,
     Uses,
 }
 
 /// The entry with the lowest rank leaves: LRU, and LFU that forgets what leaves.
-pub struct Ranked {
+pub(crate) struct Ranked {
     by: By,
     room: usize,
     now: u64,
@@ -71,7 +71,7 @@ pub struct Ranked {
 }
 
 impl Ranked {
-    pub fn new(by: By, room: usize) -> Self {
+    pub(crate) fn new(by: By, room: usize) -> Self {
         Self { by, room, now: 0, ranks: HashMap::new(), order: BTreeSet::new() }
     }
 }
@@ -101,13 +101,13 @@ impl Cache for Ranked {
 
 /// The share of requests that a cache answers.
 #[allow(clippy::cast_precision_loss)]
-pub fn hit_ratio(trace: &[u64], cache: &mut dyn Cache) -> f64 {
+pub(crate) fn hit_ratio(trace: &[u64], cache: &mut dyn Cache) -> f64 {
     trace.iter().filter(|key| cache.ask(**key)).count() as f64 / trace.len() as f64
 }
 
 /// The same of a cache that knows the future: whatever is asked for again last of all is not kept (Belady).
 #[allow(clippy::cast_precision_loss)]
-pub fn best_possible(trace: &[u64], room: usize) -> f64 {
+pub(crate) fn best_possible(trace: &[u64], room: usize) -> f64 {
     let mut next_use = vec![usize::MAX; trace.len()];
     let mut seen: HashMap<u64, usize> = HashMap::new();
     for (index, key) in trace.iter().enumerate().rev() {

@@ -61,7 +61,7 @@ fn pinyon(policy: Policy, room: usize, expiry: Expiry) -> Box<dyn Shared> {
 }
 
 /// Prints a table: with room for everything, and with room for a tenth.
-pub fn compare(rounds: usize) {
+pub(crate) fn compare(rounds: usize) {
     let five_minutes = Expiry::In(Duration::from_secs(300));
     for (what, room) in [("room for all: every get hits", 20_000), ("room for one key in ten", 1000)] {
         let caches: [(&str, Box<dyn Shared>); 6] = [

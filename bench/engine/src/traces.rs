@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 /// Keys that are popular.
-pub const KEYS: u64 = 10_000;
+pub(crate) const KEYS: u64 = 10_000;
 /// Entries that a cache has room for.
-pub const ROOM: usize = 1000;
+pub(crate) const ROOM: usize = 1000;
 
 /// Random numbers from a seed (SplitMix64).
-pub struct Random(pub u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn number(&mut self) -> u64 {
+    fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -26,14 +26,14 @@ impl Random {
 }
 
 /// Ranks from 0, of which the one at `n` is drawn with a probability of about 1 / (n + 1).
-pub struct Zipf {
+pub(crate) struct Zipf {
     cumulated: Vec<f64>,
     random: Random,
 }
 
 impl Zipf {
     #[allow(clippy::cast_precision_loss)]
-    pub fn new(ranks: u64, seed: u64) -> Self {
+    pub(crate) fn new(ranks: u64, seed: u64) -> Self {
         let sums = (1..=ranks).scan(0.0, |sum, rank| {
             *sum += 1.0 / rank as f64;
             Some(*sum)
@@ -41,7 +41,7 @@ impl Zipf {
         Self { cumulated: sums.collect(), random: Random(seed) }
     }
 
-    pub fn rank(&mut self) -> u64 {
+    pub(crate) fn rank(&mut self) -> u64 {
         let all = self.cumulated.last().copied().unwrap_or_default();
         let drawn = self.random.fraction() * all;
         self.cumulated.partition_point(|sum| *sum <= drawn) as u64
@@ -49,7 +49,7 @@ impl Zipf {
 }
 
 /// All traces by what they are; `length` requests each.
-pub fn all(length: u64) -> BTreeMap<&'static str, Vec<u64>> {
+pub(crate) fn all(length: u64) -> BTreeMap<&'static str, Vec<u64>> {
     let zipf = |seed| {
         let mut zipf = Zipf::new(KEYS, seed);
         move || zipf.rank()

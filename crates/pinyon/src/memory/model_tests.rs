@@ -338,9 +338,7 @@ fn step(memory: &Memory<Value>, limits: &Limits, step: &Step) -> Option<usize> {
         }
         Step::Touch(key, lifetime) => flag(memory.touch(&key_of(key), expiry(lifetime))),
         Step::Delete(key) => flag(memory.delete(&key_of(key))),
-        Step::Update(key, size) => {
-            memory.update(&key_of(key), limits, |old| (Some(value_of(size)), old.len()))
-        }
+        Step::Update(key, size) => memory.update(&key_of(key), limits, |old| (Some(value_of(size)), old.len())),
         Step::Pass(nanoseconds) => {
             memory.stopped_at.fetch_add(nanoseconds, Ordering::Relaxed);
             None

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// threads together.
 const SMALL: i64 = 1000;
 
+/// More of them make little difference to threads, but culling locks them all.
+const MOST_ENGINES: usize = 64;
+
 /// A store of any type of value, for any number of threads.
 ///
 /// `get`, `set`, an `add` that stores and `update` use an entry; `contains`, `touch` and an `add` that finds a value do not.
@@ -52,11 +55,8 @@ impl<V: Weigh> Memory<V> {
 
     /// An empty store for about so many entries: how many it may really hold, each call says.
     pub fn with_policy(policy: Policy, max_entries: i64) -> Self {
-        let engines = if max_entries < SMALL {
-            1
-        } else {
-            (4 * available_parallelism().map_or(4, usize::from)).next_power_of_two().min(64)
-        };
+        let engines = if max_entries < SMALL { 1 } else { (16 * processors()).min(max_entries.unsigned_abs() / 32) };
+        let engines = usize::try_from(engines).unwrap_or(1).next_power_of_two().min(MOST_ENGINES);
         Self::with_engines(policy, engines, SeedableRandomState::random())
     }
 
@@ -336,12 +336,7 @@ impl<V: Weigh> Memory<V> {
     }
 
     /// All is locked, because room for what `change` returns may have to be made before anybody else sees the entry.
-    fn update_within<R>(
-        &self,
-        key: &[u8],
-        max_bytes: u64,
-        change: impl FnOnce(&V) -> (Option<V>, R),
-    ) -> Option<R> {
+    fn update_within<R>(&self, key: &[u8], max_bytes: u64, change: impl FnOnce(&V) -> (Option<V>, R)) -> Option<R> {
         let (mut removed, now, key) = (Removed::new(), self.now(), self.shards.key(key));
         let removed = &mut removed;
         let mut all = self.shards.lock_all();
@@ -391,6 +386,10 @@ impl<V: Weigh> Memory<V> {
             nanoseconds => Moment::fixed(nanoseconds),
         }
     }
+}
+
+fn processors() -> u64 {
+    available_parallelism().map_or(4, |processors| processors.get() as u64)
 }
 
 impl<V: Weigh> Default for Memory<V> {

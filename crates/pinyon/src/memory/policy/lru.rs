@@ -57,7 +57,9 @@ impl Lru {
     pub(super) fn victim<V>(&mut self, slots: &Slots<V>) -> Option<u32> {
         loop {
             match self.oldest.last() {
-                Some((mark, index)) if slots.get(*index).is_some_and(|entry| entry.mark == *mark) => return Some(*index),
+                Some((mark, index)) if slots.get(*index).is_some_and(|entry| entry.mark == *mark) => {
+                    return Some(*index);
+                }
                 Some(_) => _ = self.oldest.pop(),
                 None => self.collect(slots),
             }

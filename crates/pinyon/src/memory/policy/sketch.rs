@@ -19,9 +19,9 @@ impl Sketch {
         Self { words: vec![0; BLOCK], uses: 0 }
     }
 
-    /// Makes room for a word an entry. Twice the size is the same contents twice, so that no count is lost.
+    /// Makes room for a word for two entries. Twice the size is the same contents twice, so that no count is lost.
     pub(super) fn grow(&mut self, entries: usize) {
-        while self.words.len() < entries {
+        while 2 * self.words.len() < entries {
             self.words.extend_from_within(..);
         }
     }
@@ -36,7 +36,7 @@ impl Sketch {
         }
         if is_new {
             self.uses += 1;
-            if self.uses >= MEMORY * self.words.len() {
+            if self.uses >= MEMORY * 2 * self.words.len() {
                 self.halve();
             }
         }
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_count_is_never_too_low_and_mostly_right() {
         let mut sketch = Sketch::new();
-        sketch.grow(1000);
+        sketch.grow(2000);
         (0..300).for_each(|number| (0..number % 8).for_each(|_| sketch.record(hash(number))));
         assert!((0..300).all(|number| sketch.count(hash(number)) >= number % 8));
         let right = (0..300).filter(|number| sketch.count(hash(*number)) == number % 8).count();
@@ -93,13 +93,13 @@ mod tests {
         (0..20).for_each(|_| sketch.record(hash(1)));
         assert_eq!(sketch.count(hash(1)), 15);
         sketch.grow(5000);
-        assert_eq!((sketch.words.len(), sketch.count(hash(1))), (8192, 15));
+        assert_eq!((sketch.words.len(), sketch.count(hash(1))), (4096, 15));
     }
 
     #[test]
     fn old_uses_fade() {
         let mut sketch = Sketch::new();
-        sketch.grow(64);
+        sketch.grow(128);
         (0..15).for_each(|_| sketch.record(hash(1)));
         // Sixteen of each: enough for several halvings.
         (2..200).for_each(|number| (0..16).for_each(|_| sketch.record(hash(number))));

@@ -125,7 +125,9 @@ impl TinyLfu {
     #[cfg(test)]
     pub(super) fn audit<V>(&self, slots: &Slots<V>) -> usize {
         let mut len = 0;
-        for (list, place) in [(&self.window, IN_WINDOW), (&self.probation, ON_PROBATION), (&self.protected, IN_PROTECTED)] {
+        for (list, place) in
+            [(&self.window, IN_WINDOW), (&self.probation, ON_PROBATION), (&self.protected, IN_PROTECTED)]
+        {
             let found = list.audit(slots);
             assert!(found.iter().all(|index| slots[*index].mark & WHERE == place));
             len += found.len();
