@@ -56,7 +56,9 @@ const RIVALS: [(&str, Make); 6] = [
 
 fn hits(length: u64) {
     print!("{:<24}", "");
-    RIVALS.iter().for_each(|(name, _)| print!("{name:>12}"));
+    for (name, _) in RIVALS {
+        print!("{name:>12}");
+    }
     println!("{:>12}", "optimum");
     for (name, trace) in traces::all(length) {
         print!("{name:<24}");

@@ -86,7 +86,9 @@ pub(crate) fn compare(rounds: usize) {
             }
         }
         for ((name, _), mut times) in caches.iter().zip(times) {
-            times.iter_mut().for_each(|times| times.sort_unstable_by(f64::total_cmp));
+            for times in &mut times {
+                times.sort_unstable_by(f64::total_cmp);
+            }
             let [one, two] = &times;
             let a_second = |nanoseconds: f64| 2000.0 / nanoseconds;
             println!(

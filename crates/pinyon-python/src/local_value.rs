@@ -25,7 +25,7 @@ const _: () = assert!(size_of::<LocalValue>() == 16);
 /// A value that is kept as a Python object.
 #[derive(Debug)]
 pub(crate) struct Object {
-    object: Py<PyAny>,
+    python: Py<PyAny>,
     pickled: bool,
     weight: u32,
 }
@@ -92,7 +92,7 @@ impl LocalValue {
             return Ok(Self::small(kind::PICKLE, bytes));
         }
         let weight = u32::try_from(48 + bytes.len()).unwrap_or(u32::MAX);
-        Ok(Self::Object(Box::new(Object { object: pickle.into_any().unbind(), pickled: true, weight })))
+        Ok(Self::Object(Box::new(Object { python: pickle.into_any().unbind(), pickled: true, weight })))
     }
 
     pub(crate) fn integer(integer: i64) -> Self {
@@ -111,7 +111,7 @@ impl LocalValue {
     pub(crate) fn take<'py>(&self, py: Python<'py>) -> PyResult<Taken<'py>> {
         let bytes = match self {
             Self::Object(kept) => {
-                let object = kept.object.bind(py).clone();
+                let object = kept.python.bind(py).clone();
                 return Ok(match object.cast_into::<PyBytes>() {
                     Ok(pickle) if kept.pickled => Taken::Pickle(pickle),
                     Ok(bytes) => Taken::Object(bytes.into_any()),
@@ -138,7 +138,7 @@ impl LocalValue {
             Self::Small(bytes) => Self::Small(bytes.clone()),
             Self::Object(kept) => {
                 let Object { pickled, weight, .. } = **kept;
-                Self::Object(Box::new(Object { object: kept.object.clone_ref(py), pickled, weight }))
+                Self::Object(Box::new(Object { python: kept.python.clone_ref(py), pickled, weight }))
             }
         }
     }
@@ -147,7 +147,7 @@ impl LocalValue {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Small(one), Self::Small(other)) => one == other,
-            (Self::Object(one), Self::Object(other)) => one.object.is(&other.object),
+            (Self::Object(one), Self::Object(other)) => one.python.is(&other.python),
             _ => false,
         }
     }
@@ -162,7 +162,7 @@ impl LocalValue {
     /// `bytes` is what the object takes: the fixed parts of CPython's objects, rounded to what its allocator gives.
     fn object(value: &Bound<'_, PyAny>, bytes: usize) -> Self {
         let weight = u32::try_from(bytes).unwrap_or(u32::MAX);
-        Self::Object(Box::new(Object { object: value.clone().unbind(), pickled: false, weight }))
+        Self::Object(Box::new(Object { python: value.clone().unbind(), pickled: false, weight }))
     }
 }
 

@@ -199,9 +199,14 @@ enum Step {
 impl Step {
     fn key(&self) -> Option<u8> {
         match *self {
-            Self::Get(key) | Self::Has(key) | Self::Delete(key) | Self::Update(key, _) => Some(key),
-            Self::Touch(key, _) | Self::Set(key, ..) | Self::Add(key, ..) => Some(key),
             Self::Pass(_) | Self::Clear => None,
+            Self::Get(key)
+            | Self::Has(key)
+            | Self::Delete(key)
+            | Self::Update(key, _)
+            | Self::Touch(key, _)
+            | Self::Set(key, ..)
+            | Self::Add(key, ..) => Some(key),
         }
     }
 }

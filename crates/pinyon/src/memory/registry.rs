@@ -4,6 +4,9 @@ use super::{Memory, Policy, Weigh};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// LOCATION and POLICY.
+type Name = (String, Policy);
+
 /// Stores by name. One in a `static` makes its stores process-wide.
 ///
 /// ```
@@ -16,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// ```
 #[derive(Debug)]
 pub struct Registry<V: Weigh> {
-    stores: Mutex<BTreeMap<(String, Policy), Arc<Memory<V>>>>,
+    stores: Mutex<BTreeMap<Name, Arc<Memory<V>>>>,
 }
 
 impl<V: Weigh> Registry<V> {

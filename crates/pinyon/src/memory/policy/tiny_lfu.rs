@@ -51,9 +51,10 @@ impl TinyLfu {
     #[inline]
     pub(super) fn used<V>(&mut self, slots: &mut Slots<V>, index: u32) {
         let mark = slots[index].mark;
-        self.sketch.record(mark & HASH);
-        // Not written where it stands already: a write takes the line away from all other processors.
+        // Counted once on each way from the front of a list to its end, since that is where counts are compared; and not
+        // written where it stands already, since a write takes the line away from all other processors.
         if mark & USED == 0 {
+            self.sketch.record(mark & HASH);
             slots[index].mark = mark | USED;
         }
     }
