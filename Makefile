@@ -48,7 +48,7 @@ servers:
 	tools/install-servers
 
 test-rust: servers
-	cargo test -p pinyon -p pinyon-cli
+	cargo test -p pinyon -p pinyon-cli -p pinyon-bench-engine
 	cargo test -p pinyon --features postgres,mysql --lib --test database
 
 test-python: wheel-test servers

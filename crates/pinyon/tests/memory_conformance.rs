@@ -33,7 +33,7 @@ fn memory_with_max_bytes_keeps_the_contract() {
 fn memory_with_an_admission_policy_keeps_the_contract() {
     let settings = |name: &str| MemorySettings { policy: Policy::TinyLfu, ..settings(name) };
     run(&settings("contract of tinylfu"));
-    run(&MemorySettings { max_entries: 300, ..settings("contract of tinylfu, small") });
+    run(&MemorySettings { max_entries: 1001, ..settings("contract of tinylfu, nearly full") });
     run(&MemorySettings { max_bytes: Some(16 * 1024 * 1024), ..settings("contract of tinylfu with max_bytes") });
 }
 
