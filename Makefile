@@ -90,6 +90,7 @@ bench-rust: servers
 		CRITERION_HOME=$(CURDIR)/target/bench-rust/$$round cargo bench --quiet -p pinyon-bench --features peers --bench peers || exit 1; \
 	done
 	cargo run --quiet --release -p pinyon-bench --features peers --bin collect -- bench/results/rust.json target/bench-rust/*
+	cargo run --quiet --release -p pinyon-bench --features peers --bin hits -- bench/results/rust-hits.json
 
 wheel-test: $(TEST)/installed
 	$(TEST)/bin/maturin build --quiet --profile dev --interpreter $(TEST)/bin/python --out target/wheels/test

@@ -4,9 +4,13 @@
 //!   medians to `bench/results/rust.json` (`make bench-rust`).
 //! - The program `instructions` counts the instructions of the [`workloads`] and compares them with the stored [`baseline`]: a
 //!   slow-down shows on a noisy machine too (`make bench-instructions`, part of `make test`).
+//! - The program `hits` compares shares of requests that are answered, on [`traces`], and writes them to
+//!   `bench/results/rust-hits.json` (`make bench-rust`). These are the same on every machine.
 #![forbid(unsafe_code)]
 
 pub mod baseline;
 pub mod canned;
+pub mod hit_ratio;
 pub mod sample;
+pub mod traces;
 pub mod workloads;

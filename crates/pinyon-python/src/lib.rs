@@ -17,6 +17,7 @@ mod event_loop;
 mod formats;
 mod hooks;
 mod local;
+mod local_value;
 mod local_view;
 mod operation;
 mod pickle;

@@ -1,56 +1,28 @@
 //! `LocMemCache`: process memory.
 //!
-//! Exact `str`, `bytes`, `int`, `float`, `bool` and `None` cannot be changed, so they are kept as they are; everything else is
-//! pickled, so that nobody can change a cached value. The store is never locked while Python code runs: pickling happens
-//! before, unpickling after, and what leaves is dropped after.
+//! The store is never locked while Python code runs: pickling happens before, unpickling after, and what leaves is dropped
+//! after.
 
 use crate::backend::{Backend, MadeKey, TimeoutArgument};
 use crate::configuration::Configuration;
 use crate::errors::{key_not_found, not_an_integer};
+use crate::local_value::{LocalValue, Taken};
 use crate::local_view::StoreView;
 use crate::pickle;
 use crate::report;
 use arc_swap::ArcSwap;
-use pinyon::memory::{Added, Limits, Memory, Registry, Weigh};
+use pinyon::memory::{Added, Limits, Memory, Registry};
 use pinyon::settings::BackendSettings;
 use pinyon::store::{ServerInfo, ServerReport};
 use pinyon::{Expiry, Ttl};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyList, PyTuple};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The stores of this process, by LOCATION.
 static STORES: Registry<LocalValue> = Registry::new();
-
-/// A value in memory.
-#[derive(Debug)]
-pub(crate) struct LocalValue {
-    object: Py<PyAny>,
-    pickled: bool,
-    weight: u32,
-}
-
-impl LocalValue {
-    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self { object: self.object.clone_ref(py), pickled: self.pickled, weight: self.weight }
-    }
-
-    /// The pickle as it stands in Django's `_cache`; for what is not pickled here, made now.
-    pub(crate) fn pickle<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if self.pickled {
-            return Ok(self.object.bind(py).clone());
-        }
-        Ok(pickle::dumps(self.object.bind(py), -1)?.into_any())
-    }
-}
-
-impl Weigh for LocalValue {
-    fn weight(&self) -> usize {
-        self.weight as usize + size_of::<Self>()
-    }
-}
 
 /// Django's `LocMemCache` in Rust.
 #[pyclass(extends = Backend, subclass, frozen, module = "pinyon._pinyon")]
@@ -72,48 +44,15 @@ impl LocMemCache {
         configuration.ok_or_else(|| PyRuntimeError::new_err("the cache was not initialised"))
     }
 
-    /// Encodes as Django's pickling does: an error is the caller's.
-    fn encode(value: &Bound<'_, PyAny>) -> PyResult<LocalValue> {
-        let kept = |bytes: usize| LocalValue {
-            object: value.clone().unbind(),
-            pickled: false,
-            weight: u32::try_from(bytes).unwrap_or(u32::MAX),
-        };
-        // Sizes: the fixed parts of CPython's objects, rounded to what its allocator gives.
-        if let Ok(text) = value.cast_exact::<PyString>() {
-            // Not ASCII: up to four bytes a character, and the UTF-8 form is kept beside it once it has been asked for.
-            let characters = text.len()?;
-            return Ok(kept(
-                64 + text
-                    .to_str()
-                    .map_or(4 * characters, |text| if text.len() == characters { characters } else { 4 * characters }),
-            ));
-        }
-        if let Ok(bytes) = value.cast_exact::<PyBytes>() {
-            return Ok(kept(48 + bytes.as_bytes().len()));
-        }
-        if value.is_none() || value.is_exact_instance_of::<PyBool>() {
-            return Ok(kept(0));
-        }
-        if value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>() {
-            return Ok(kept(32));
-        }
-        let pickle = pickle::dumps(value, -1)?;
-        let weight = u32::try_from(48 + pickle.as_bytes().len()).unwrap_or(u32::MAX);
-        Ok(LocalValue { object: pickle.into_any().unbind(), pickled: true, weight })
-    }
-
     /// The Python value; `None` for one that cannot be unpickled any more.
-    fn decode<'py>(slf: &Bound<'py, Self>, key: &[u8], value: LocalValue) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = slf.py();
-        let object = value.object.into_bound(py);
-        if !value.pickled {
-            return Ok(Some(object));
-        }
-        let pickle = object.cast::<PyBytes>()?;
-        match pickle::loads(py, pickle.as_bytes()) {
+    fn decode<'py>(slf: &Bound<'py, Self>, key: &[u8], value: Taken<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let pickle = match value {
+            Taken::Object(object) => return Ok(Some(object)),
+            Taken::Pickle(pickle) => pickle,
+        };
+        match pickle::loads(slf.py(), pickle.as_bytes()) {
             Ok(value) => Ok(Some(value)),
-            Err(error) => slf.get().configuration()?.bad_value(py, key, error).map(|()| None),
+            Err(error) => slf.get().configuration()?.bad_value(slf.py(), key, error).map(|()| None),
         }
     }
 
@@ -127,19 +66,10 @@ impl LocMemCache {
 
     /// Adds within 64 bits without leaving Rust; says what to add in Python otherwise.
     fn incr_small(slf: &Bound<'_, Self>, key: &MadeKey, delta: i64) -> Option<Result<i64, ()>> {
-        let py = slf.py();
-        let store = slf.get().store.load();
-        store.update(key.bytes(), &Self::limits(slf), |value| {
-            let number = value.object.bind(py);
-            let sum = (!value.pickled && number.is_exact_instance_of::<PyInt>())
-                .then(|| number.extract::<i64>().ok()?.checked_add(delta))
-                .flatten();
-            let object = sum.and_then(|sum| sum.into_pyobject(py).ok());
-            match (sum, object) {
-                (Some(sum), Some(object)) => {
-                    (Some(LocalValue { object: object.into_any().unbind(), pickled: false, weight: 32 }), Ok(sum))
-                }
-                _ => (None, Err(())),
+        slf.get().store.load().update(key.bytes(), &Self::limits(slf), |value| {
+            match value.as_integer().and_then(|integer| integer.checked_add(delta)) {
+                Some(sum) => (Some(LocalValue::integer(sum)), Ok(sum)),
+                None => (None, Err(())),
             }
         })
     }
@@ -153,13 +83,12 @@ impl LocMemCache {
         let py = slf.py();
         loop {
             let store = slf.get().store();
-            let Some(before) = store.get_with(key.bytes(), |value| value.clone_ref(py)) else { return Ok(None) };
-            let seen = before.object.clone_ref(py);
-            let Some(number) = Self::decode(slf, key.bytes(), before)? else { return Ok(None) };
+            let Some(seen) = store.get_with(key.bytes(), |value| value.clone_ref(py)) else { return Ok(None) };
+            let Some(number) = Self::decode(slf, key.bytes(), seen.take(py)?)? else { return Ok(None) };
             let sum = number.add(delta).map_err(|error| not_an_integer(slf.as_super(), error))?;
-            let encoded = Self::encode(&sum)?;
+            let encoded = LocalValue::encode(&sum)?;
             let replaced = store.update(key.bytes(), &Self::limits(slf), |value| {
-                if value.object.is(&seen) { (Some(encoded), true) } else { (None, false) }
+                if value.is_same(&seen) { (Some(encoded), true) } else { (None, false) }
             });
             match replaced {
                 Some(true) => return Ok(Some(sum)),
@@ -198,7 +127,7 @@ impl LocMemCache {
         let BackendSettings::Memory(settings) = &configuration.get().settings else {
             return Err(PyTypeError::new_err("settings of another backend"));
         };
-        self.store.store(STORES.open(&settings.name));
+        self.store.store(STORES.open(&settings.name, settings.policy, settings.max_entries));
         let _ = self.max_bytes.set(settings.max_bytes);
         let _ = self.configuration.set(configuration);
         Ok(())
@@ -213,9 +142,9 @@ impl LocMemCache {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let made = Backend::make_key(slf.as_super(), key, version)?;
-        let found = slf.get().store.load().get_with(made.bytes(), |value| value.clone_ref(py));
+        let found = slf.get().store.load().get_with(made.bytes(), |value| value.take(py));
         let value = match found {
-            Some(value) => Self::decode(slf, made.bytes(), value)?,
+            Some(value) => Self::decode(slf, made.bytes(), value?)?,
             None => None,
         };
         Ok(value.or(default).unwrap_or_else(|| py.None().into_bound(py)))
@@ -230,7 +159,7 @@ impl LocMemCache {
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let made = Backend::make_key(slf.as_super(), key, version)?;
-        let value = Self::encode(value)?;
+        let value = LocalValue::encode(value)?;
         let expiry = Self::expiry(slf, &timeout)?;
         slf.get().store.load().set(made.bytes(), value, expiry, &Self::limits(slf));
         Ok(())
@@ -245,7 +174,7 @@ impl LocMemCache {
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
         let made = Backend::make_key(slf.as_super(), key, version)?;
-        let value = Self::encode(value)?;
+        let value = LocalValue::encode(value)?;
         let expiry = Self::expiry(slf, &timeout)?;
         let added = slf.get().store.load().add(made.bytes(), value, expiry, &Self::limits(slf));
         Ok(added == Added::Stored)
@@ -321,9 +250,9 @@ impl LocMemCache {
         }
         let (names, made) = make_keys(slf.as_super(), keys, version)?;
         let mut values = Vec::with_capacity(made.len());
-        slf.get().store.load().get_many_with(&made, |index, value| values.push((index, value.clone_ref(py))));
+        slf.get().store.load().get_many_with(&made, |index, value| values.push((index, value.take(py))));
         for (index, value) in values {
-            if let Some(value) = Self::decode(slf, made[index].bytes(), value)? {
+            if let Some(value) = Self::decode(slf, made[index].bytes(), value?)? {
                 found.set_item(&names[index], value)?;
             }
         }
@@ -354,7 +283,7 @@ impl LocMemCache {
         let expiry = Self::expiry(slf, &timeout)?;
         let mut encoded = Vec::with_capacity(data.len());
         for (key, value) in &data {
-            encoded.push((Backend::make_key(slf.as_super(), key, version)?, Self::encode(value)?));
+            encoded.push((Backend::make_key(slf.as_super(), key, version)?, LocalValue::encode(value)?));
         }
         for index in slf.get().store.load().set_many(encoded, expiry, &Self::limits(slf)) {
             failed.append(&data[index].0)?;

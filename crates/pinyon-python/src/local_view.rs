@@ -1,7 +1,7 @@
 //! Views of a memory store under the names of LocMemCache's private attributes, which Django's own tests (and some sites)
 //! look at: `_cache`, `_expire_info`, `_lock`.
 
-use crate::local::LocalValue;
+use crate::local_value::LocalValue;
 use pinyon::memory::{Deadline, Memory};
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
@@ -40,8 +40,8 @@ impl StoreView {
                 Deadline::At(moment) => Ok(moment.into_pyobject(py)?.into_any()),
             };
         }
-        let value = self.store.get_with(key.as_bytes(), |value| value.clone_ref(py)).ok_or_else(missing)?;
-        value.pickle(py)
+        let value = self.store.get_with(key.as_bytes(), |value| value.take(py)).ok_or_else(missing)?;
+        Ok(value?.pickle()?.into_any())
     }
 
     fn __contains__(&self, key: &str) -> bool {

@@ -1,7 +1,7 @@
 //! The contract of a store, kept by memory. Needs no server.
 
 use pinyon::conformance::{self, Capabilities, IntegerRange};
-use pinyon::memory::MemoryStore;
+use pinyon::memory::{MemoryStore, Policy};
 use pinyon::settings::MemorySettings;
 use pinyon::store::{Item, Store};
 use pinyon::timeout::Expiry;
@@ -27,6 +27,14 @@ fn memory_keeps_the_contract() {
 #[test]
 fn memory_with_max_bytes_keeps_the_contract() {
     run(&MemorySettings { max_bytes: Some(16 * 1024 * 1024), ..settings("contract with max_bytes") });
+}
+
+#[test]
+fn memory_with_an_admission_policy_keeps_the_contract() {
+    let settings = |name: &str| MemorySettings { policy: Policy::TinyLfu, ..settings(name) };
+    run(&settings("contract of tinylfu"));
+    run(&MemorySettings { max_entries: 1001, ..settings("contract of tinylfu, nearly full") });
+    run(&MemorySettings { max_bytes: Some(16 * 1024 * 1024), ..settings("contract of tinylfu with max_bytes") });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 """Run Django's own cache tests on one backend.
 
-    python python/tests/django_suite/run.py --backend locmem|redis|memcached|file|db|dummy|pages|redis-async|… [--class PATH] [NAME ...]
+    python python/tests/django_suite/run.py --backend locmem|locmem-tinylfu|redis|memcached|file|db|dummy|pages|redis-async|… [--class PATH] [NAME ...]
 
 The tests of the installed Django version are taken from its source distribution. Servers are started here.
 `--class` puts any other backend class under test; with the built-in one this proves the runner itself:

@@ -63,6 +63,11 @@ SUITES = {
         "pinyon.django.LocMemCache",
         ("cache.tests.LocMemCacheTests",),
     ),
+    "locmem-tinylfu": Suite(
+        "django.core.cache.backends.locmem.LocMemCache",
+        "django_suite.policies.TinyLfuLocMemCache",
+        ("cache.tests.LocMemCacheTests",),
+    ),
     "redis": Suite(
         "django.core.cache.backends.redis.RedisCache",
         "pinyon.django.RedisCache",

@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, Throughput};
 use pinyon::Expiry;
-use pinyon::memory::{Limits, Memory};
+use pinyon::memory::{Limits, Memory, Policy};
 use pinyon_bench::sample::{self, Numbers};
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
@@ -23,17 +23,18 @@ trait Peer: Sync {
     fn set(&self, key: &str, value: Value);
 }
 
-struct Pinyon {
+struct Pinyon<const TINY_LFU: bool> {
     memory: Memory<Value>,
     limits: Limits,
 }
 
-impl Peer for Pinyon {
-    const NAME: &'static str = "pinyon";
+impl<const TINY_LFU: bool> Peer for Pinyon<TINY_LFU> {
+    const NAME: &'static str = if TINY_LFU { "pinyon tinylfu" } else { "pinyon" };
 
     fn new(capacity: usize) -> Self {
         let max_entries = i64::try_from(capacity).expect("a small number");
-        Self { memory: Memory::new(), limits: Limits { max_entries, ..Limits::default() } }
+        let policy = if TINY_LFU { Policy::TinyLfu } else { Policy::Lru };
+        Self { memory: Memory::with_policy(policy, max_entries), limits: Limits { max_entries, ..Limits::default() } }
     }
 
     fn get(&self, key: &str) -> Option<Value> {
@@ -177,7 +178,8 @@ fn measure<P: Peer>(criterion: &mut Criterion, workload: Workload, threads: usiz
 pub(crate) fn bench(criterion: &mut Criterion) {
     for workload in [Workload::Get, Workload::Set, Workload::Mixed] {
         for threads in [1, 2] {
-            measure::<Pinyon>(criterion, workload, threads);
+            measure::<Pinyon<false>>(criterion, workload, threads);
+            measure::<Pinyon<true>>(criterion, workload, threads);
             measure::<QuickCache>(criterion, workload, threads);
             measure::<Moka>(criterion, workload, threads);
         }

@@ -30,7 +30,7 @@ impl MemoryStore {
                 cull_frequency: settings.cull_frequency,
                 max_bytes: settings.max_bytes,
             },
-            memory: STORES.open(&settings.name),
+            memory: STORES.open(&settings.name, settings.policy, settings.max_entries),
         }
     }
 

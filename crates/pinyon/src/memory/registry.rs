@@ -1,21 +1,25 @@
-//! The stores of a process by name: all caches of one LOCATION share one.
+//! The stores of a process by name: all caches of one LOCATION and POLICY share one.
 
-use super::{Memory, Weigh};
+use super::{Memory, Policy, Weigh};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// LOCATION and POLICY.
+type Name = (String, Policy);
 
 /// Stores by name. One in a `static` makes its stores process-wide.
 ///
 /// ```
-/// use pinyon::memory::Registry;
+/// use pinyon::memory::{Policy, Registry};
 /// use std::sync::Arc;
 ///
 /// static STORES: Registry<String> = Registry::new();
-/// assert!(Arc::ptr_eq(&STORES.open("pages"), &STORES.open("pages")));
+/// let pages = STORES.open("pages", Policy::Lru, 300);
+/// assert!(Arc::ptr_eq(&pages, &STORES.open("pages", Policy::Lru, 10_000)));
 /// ```
 #[derive(Debug)]
 pub struct Registry<V: Weigh> {
-    stores: Mutex<BTreeMap<String, Arc<Memory<V>>>>,
+    stores: Mutex<BTreeMap<Name, Arc<Memory<V>>>>,
 }
 
 impl<V: Weigh> Registry<V> {
@@ -24,19 +28,15 @@ impl<V: Weigh> Registry<V> {
         Self { stores: Mutex::new(BTreeMap::new()) }
     }
 
-    /// The store of this name; made if there is none yet. It is kept as long as the registry.
-    pub fn open(&self, name: &str) -> Arc<Memory<V>> {
+    /// The store of this name and policy; made, for about `max_entries`, if there is none yet. It is kept as long as the registry.
+    pub fn open(&self, name: &str, policy: Policy, max_entries: i64) -> Arc<Memory<V>> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(memory) = stores.get(name) {
-            return Arc::clone(memory);
-        }
-        let memory = Arc::new(Memory::new());
-        stores.insert(name.to_owned(), Arc::clone(&memory));
-        memory
+        let made = || Arc::new(Memory::with_policy(policy, max_entries));
+        Arc::clone(stores.entry((name.to_owned(), policy)).or_insert_with(made))
     }
 
-    /// The names that have been opened, sorted.
-    pub fn names(&self) -> Vec<String> {
+    /// The names and policies that have been opened, sorted.
+    pub fn names(&self) -> Vec<(String, Policy)> {
         self.stores.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 }
@@ -54,11 +54,13 @@ mod tests {
     use crate::memory::Limits;
 
     #[test]
-    fn one_name_is_one_store_and_another_name_is_another() {
+    fn one_name_and_policy_is_one_store_and_another_one_is_another() {
         let registry: Registry<String> = Registry::new();
-        registry.open("a").set(b"k", "v".to_owned(), Expiry::Never, &Limits::default());
-        assert_eq!(registry.open("a").get(b"k").as_deref(), Some("v"));
-        assert_eq!(registry.open("b").get(b"k"), None);
-        assert_eq!(registry.names(), ["a", "b"]);
+        registry.open("a", Policy::Lru, 300).set(b"k", "v".to_owned(), Expiry::Never, &Limits::default());
+        assert_eq!(registry.open("a", Policy::Lru, 5000).get(b"k").as_deref(), Some("v"));
+        assert_eq!(registry.open("a", Policy::TinyLfu, 300).get(b"k"), None);
+        assert_eq!(registry.open("b", Policy::Lru, 300).get(b"k"), None);
+        let name = |name: &str, policy| (name.to_owned(), policy);
+        assert_eq!(registry.names(), [name("a", Policy::Lru), name("a", Policy::TinyLfu), name("b", Policy::Lru)]);
     }
 }

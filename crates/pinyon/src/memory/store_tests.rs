@@ -1,6 +1,7 @@
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const MINUTE: Expiry = Expiry::In(Duration::from_secs(60));
 
@@ -134,24 +135,61 @@ fn sixteen_threads_lose_no_update_and_never_exceed_the_limits() {
     const ROUNDS: usize = 500;
     let memory: Memory<String> = Memory::new();
     let counting = Limits { max_entries: i64::MAX, ..Limits::default() };
-    let limits = Limits { max_entries: 40, cull_frequency: 3, max_bytes: None };
     memory.set(b"count", "0".into(), Expiry::Never, &counting);
+    let limits = Limits { max_entries: 40, ..Limits::default() };
+    churn(&memory, &limits, ROUNDS, || {
+        // The counter is used all the time, so culling never reaches it.
+        let next = |value: &String| (Some((value.parse::<usize>().unwrap() + 1).to_string()), ());
+        assert!(memory.update(b"count", &counting, next).is_some());
+    });
+    assert_eq!(memory.get(b"count"), Some((16 * ROUNDS).to_string()));
+}
+
+#[test]
+fn sixteen_threads_never_exceed_the_limits_with_any_policy_and_many_engines() {
+    for (_, policy) in Policy::NAMES {
+        for (max_entries, max_bytes) in [(40, None), (40, Some(3000)), (1000, Some(3000))] {
+            let memory = Memory::with_engines(policy, 16, SeedableRandomState::random());
+            churn(&memory, &Limits { max_entries, cull_frequency: 3, max_bytes }, 200, || {});
+            let sum: usize = memory.shards.each().map(|engine| engine.len()).sum();
+            assert_eq!(sum, memory.len());
+            assert_eq!(memory.shards.each().map(|engine| engine.bytes()).sum::<u64>(), memory.bytes());
+        }
+    }
+}
+
+/// Sixteen threads set, read and delete a hundred keys, and see that the limits hold and that values belong to their keys.
+fn churn(memory: &Memory<String>, limits: &Limits, rounds: usize, also: impl Fn() + Sync) {
+    let also = &also;
     std::thread::scope(|scope| {
         for thread in 0..16 {
-            let memory = &memory;
             scope.spawn(move || {
-                for round in 0..ROUNDS {
+                for round in 0..rounds {
                     let key = format!("{}", (thread * 7 + round) % 100);
-                    // The counter is used all the time, so culling never reaches it.
-                    let next = |value: &String| (Some((value.parse::<usize>().unwrap() + 1).to_string()), ());
-                    assert!(memory.update(b"count", &counting, next).is_some());
-                    memory.set(key.as_bytes(), key.clone(), MINUTE, &limits);
+                    also();
+                    memory.set(key.as_bytes(), key.clone(), MINUTE, limits);
                     assert!(memory.get(key.as_bytes()).is_none_or(|value| value == key));
-                    assert!(memory.len() <= 40);
-                    memory.delete(key.as_bytes());
+                    assert!(i64::try_from(memory.len()).unwrap() <= limits.max_entries);
+                    assert!(memory.bytes() <= limits.max_bytes.unwrap_or(u64::MAX));
+                    if round % 3 == 0 {
+                        memory.delete(key.as_bytes());
+                    }
                 }
             });
         }
     });
-    assert_eq!(memory.get(b"count"), Some((16 * ROUNDS).to_string()));
+}
+
+#[test]
+fn the_order_of_uses_goes_on_in_a_thread_that_comes_later() {
+    let memory: Memory<String> = Memory::with_engines(Policy::Lru, 16, SeedableRandomState::random());
+    let limits = Limits { max_entries: 9, ..Limits::default() };
+    for key in 0..9_u8 {
+        std::thread::scope(|scope| _ = scope.spawn(|| memory.set(&[key], "v".into(), MINUTE, &limits)));
+    }
+    for key in 0..6_u8 {
+        std::thread::scope(|scope| _ = scope.spawn(|| assert!(memory.get(&[key]).is_some())));
+    }
+    std::thread::scope(|scope| _ = scope.spawn(|| memory.set(b"new", "v".into(), MINUTE, &limits)));
+    assert_eq!((0..9_u8).filter(|key| memory.contains(&[*key])).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
 }

@@ -4,8 +4,9 @@ use super::fields::{Field, Problems, Section, refuse_doubles, set};
 use super::limits::{self, Limits};
 use super::model::MemorySettings;
 use super::node::Entry;
+use crate::memory::Policy;
 
-const NAMES: &[&str] = &["MAX_ENTRIES", "CULL_FREQUENCY", "MAX_BYTES", "SERIALIZER", "ON_BAD_VALUE"];
+const NAMES: &[&str] = &["MAX_ENTRIES", "CULL_FREQUENCY", "MAX_BYTES", "POLICY", "SERIALIZER", "ON_BAD_VALUE"];
 
 /// What the dictionary says about a memory cache. `lower` are `max_entries` and `cull_frequency` beside OPTIONS.
 pub(super) fn read(
@@ -24,6 +25,7 @@ pub(super) fn read(
     for entry in options {
         let field = Field::option(section, entry);
         match entry.key.as_str() {
+            "POLICY" => set(&mut settings.policy, field.choice(problems, &Policy::NAMES)),
             "SERIALIZER" => set(&mut settings.serializer, field.serializer(problems)),
             "ON_BAD_VALUE" => set(&mut settings.on_bad_value, field.on_bad_value(problems)),
             name if limits::read(name, &field, &mut limits, problems) => {}

@@ -2,6 +2,7 @@
 
 use super::node::Location;
 use crate::key::Version;
+use crate::memory::Policy;
 use crate::timeout::Expiry;
 use std::fmt;
 use std::path::PathBuf;
@@ -128,7 +129,7 @@ pub enum Format<K> {
 /// A memory cache.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemorySettings {
-    /// LOCATION: all caches of one name share one store in the process. Default empty.
+    /// LOCATION: all caches of one name and policy share one store in the process. Default empty.
     pub name: String,
     /// OPTIONS MAX_ENTRIES, or `max_entries` beside OPTIONS, which wins; default 300. Django allows any integer; below 1
     /// every `set` culls.
@@ -139,6 +140,8 @@ pub struct MemorySettings {
     /// OPTIONS MAX_BYTES: a number of bytes, or text such as `"64MB"` (10^6) or `"64MiB"` (2^20): keys, values and
     /// overhead together never exceed it. Default none.
     pub max_bytes: Option<u64>,
+    /// OPTIONS POLICY: `"lru"`, the default, or `"tinylfu"`, with which CULL_FREQUENCY has no meaning.
+    pub policy: Policy,
     /// OPTIONS SERIALIZER, for the Rust face.
     pub serializer: SerializerKind,
     /// OPTIONS ON_BAD_VALUE.
@@ -152,6 +155,7 @@ impl Default for MemorySettings {
             max_entries: 300,
             cull_frequency: 3,
             max_bytes: None,
+            policy: Policy::default(),
             serializer: SerializerKind::default(),
             on_bad_value: OnBadValue::default(),
         }

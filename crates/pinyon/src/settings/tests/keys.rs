@@ -2,6 +2,7 @@
 
 use super::{cache, complaint, memory};
 use crate::key::Version;
+use crate::memory::Policy;
 use crate::settings::{CacheSettings, Node, OnBadValue, SerializerKind, Settings, Value};
 use crate::timeout::Expiry;
 use std::time::Duration;
@@ -98,8 +99,10 @@ fn an_unknown_option_names_alias_place_and_the_nearest() {
 fn memory_options_are_read_and_the_lower_case_ones_beside_them_win() {
     let settings = memory(
         "BACKEND = 'django.core.cache.backends.locmem.LocMemCache'\nLOCATION = 'shop'\nmax_entries = 7\n\
-         OPTIONS = { MAX_ENTRIES = 9, CULL_FREQUENCY = '0', MAX_BYTES = '1MiB', SERIALIZER = 'json', ON_BAD_VALUE = 'raise' }",
+         OPTIONS = { MAX_ENTRIES = 9, CULL_FREQUENCY = '0', MAX_BYTES = '1MiB', SERIALIZER = 'json', ON_BAD_VALUE = 'raise', \
+         POLICY = 'TinyLFU' }",
     );
+    assert_eq!((settings.policy, memory("BACKEND='memory'").policy), (Policy::TinyLfu, Policy::Lru));
     assert_eq!(settings.name, "shop");
     assert_eq!((settings.max_entries, settings.cull_frequency, settings.max_bytes), (7, 0, Some(1 << 20)));
     assert_eq!((settings.serializer, settings.on_bad_value), (SerializerKind::Json, OnBadValue::Raise));
@@ -116,6 +119,7 @@ fn wrong_memory_options_say_what_was_found_and_what_is_allowed() {
     assert!(option("CULL_FREQUENCY = -1").contains("is -1, but must be an integer, 0 or more"));
     assert!(option("MAX_BYTES = 0").contains("'64MiB'"));
     assert!(option("SERIALIZER = 'yaml'").contains("but must be 'pickle' or 'json' or 'msgpack'"));
+    assert!(option("POLICY = 'lfu'").contains("but must be 'lru' or 'tinylfu'"));
     assert!(option("ON_BAD_VALUE = 'ignore'").contains("but must be 'miss' or 'raise'"));
     assert!(option("max_entries = 1").contains("upper case in OPTIONS"));
     assert!(complaint("BACKEND='memory'\nLOCATION = ['a']").contains("LOCATION is a list, but must be a string"));

@@ -1,0 +1,96 @@
+//! What time it is, asked as seldom and as cheaply as can be: reading the clock would cost more than the rest of a hit.
+
+use crate::timeout::Expiry;
+use std::cell::Cell;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The moment, in nanoseconds of Unix time, at which an entry without expiry expires.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// The coarse clock is behind by one tick of the kernel, at most 10 ms. An entry that has this much left by it is alive.
+const COARSE_SLACK: u64 = 100_000_000;
+
+/// The moment of one operation, read when it is first needed.
+pub(super) struct Moment {
+    /// 0: not read yet.
+    exact: Cell<u64>,
+}
+
+impl Moment {
+    pub(super) const fn unread() -> Self {
+        Self { exact: Cell::new(0) }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn fixed(nanoseconds: u64) -> Self {
+        Self { exact: Cell::new(nanoseconds) }
+    }
+
+    /// Nanoseconds of Unix time.
+    pub(super) fn nanoseconds(&self) -> u64 {
+        if self.exact.get() == 0 {
+            self.exact.set(unix_nanoseconds());
+        }
+        self.exact.get()
+    }
+
+    #[inline]
+    pub(super) fn has_passed(&self, expires: u64) -> bool {
+        expires != NEVER && self.has_come(expires)
+    }
+
+    fn has_come(&self, expires: u64) -> bool {
+        if self.exact.get() == 0 && coarse_nanoseconds().is_some_and(|coarse| expires > coarse + COARSE_SLACK) {
+            return false;
+        }
+        expires <= self.nanoseconds()
+    }
+
+    /// The moment of an expiry. [`Expiry::Now`] is one that has always passed; one beyond the year 2554 is never.
+    pub(super) fn after(&self, expiry: Expiry) -> u64 {
+        match expiry {
+            Expiry::Never => NEVER,
+            Expiry::Now => 0,
+            Expiry::In(duration) => {
+                self.nanoseconds().saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(NEVER))
+            }
+        }
+    }
+}
+
+fn unix_nanoseconds() -> u64 {
+    nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn nanoseconds(since_epoch: Duration) -> u64 {
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(NEVER - 1)
+}
+
+#[cfg(target_os = "linux")]
+fn coarse_nanoseconds() -> Option<u64> {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::RealtimeCoarse);
+    Some(nanoseconds(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn coarse_nanoseconds() -> Option<u64> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_passed_is_told_as_the_exact_clock_tells_it() {
+        let now = unix_nanoseconds();
+        for (expires, expected) in
+            [(0, true), (now, true), (now + 10 * COARSE_SLACK, false), (now + 3_600_000_000_000, false), (NEVER, false)]
+        {
+            assert_eq!(Moment::unread().has_passed(expires), expected, "{expires} at {now}");
+        }
+        let moment = Moment::fixed(now);
+        assert!(moment.has_passed(now) && !moment.has_passed(now + 1));
+    }
+}
