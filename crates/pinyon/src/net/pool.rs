@@ -36,6 +36,8 @@ struct Connections<P: Protocol> {
     idle: Vec<Connection<P>>,
     /// Idle ones and those in use.
     open: usize,
+    /// Threads that wait for one. To wake nobody is a system call too.
+    waiting: usize,
 }
 
 /// A connection with the replies of one operation. It goes back to its pool when it is dropped.
@@ -112,10 +114,12 @@ impl<P: Protocol> Pool<P> {
                     if left.is_zero() {
                         return Err(self.exhausted(most));
                     }
+                    connections.waiting += 1;
                     connections = match state.given_back.wait_timeout(connections, left) {
                         Ok((guard, _)) => guard,
                         Err(poisoned) => poisoned.into_inner().0,
                     };
+                    connections.waiting -= 1;
                 }
                 _ => break,
             }
@@ -189,7 +193,7 @@ impl<P: Protocol> State<P> {
     fn new() -> Self {
         Self {
             process: std::process::id(),
-            connections: Mutex::new(Connections { idle: Vec::new(), open: 0 }),
+            connections: Mutex::new(Connections { idle: Vec::new(), open: 0, waiting: 0 }),
             given_back: Condvar::new(),
         }
     }
@@ -262,8 +266,11 @@ impl<P: Protocol> Drop for Lease<P> {
             Some(connection) => connections.idle.push(connection),
             None => connections.open -= 1,
         }
+        let is_awaited = connections.waiting > 0;
         drop(connections);
-        self.state.given_back.notify_one();
+        if is_awaited {
+            self.state.given_back.notify_one();
+        }
     }
 }
 
