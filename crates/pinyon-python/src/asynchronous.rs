@@ -3,9 +3,11 @@
 //! The `async def` methods of `pinyon.django` await them. They are functions and not methods, because a coroutine function
 //! has to be one of Python's: `inspect.iscoroutinefunction` and `asyncio.create_task` ask for that.
 
-use crate::backend::{Backend, MadeKey, TimeoutArgument};
+use crate::backend::{Backend, TimeoutArgument};
+use crate::codec::OwnedItem;
 use crate::event_loop::{LoopState, running};
-use crate::local::{items, make_keys, seconds_left};
+use crate::local::{items, seconds_left};
+use crate::made_key::{MadeKey, MadeKeys};
 use crate::operation;
 use crate::store_cache::{Shared, StoreCache};
 use pinyon::net::{Answered, Multiplexed};
@@ -137,7 +139,7 @@ pub(crate) fn start_get<'py>(
         move |cache: &Bound<'_, StoreCache>, found: Option<(MadeKey, Box<dyn Visit>)>| {
             let mut value = Ok(None);
             if let Some((made, found)) = &found {
-                found.visit(&mut |_, item| value = StoreCache::decode(cache, made, item));
+                found.visit(&mut |_, item| value = StoreCache::decode(cache, made.bytes(), item));
             }
             let value = value?;
             StoreCache::count(cache, u64::from(value.is_some()), u64::from(value.is_none()))?;
@@ -310,25 +312,25 @@ pub(crate) fn start_get_many<'py>(
     keys: &Bound<'py, PyAny>,
     version: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (names, made) = make_keys(cache.as_super(), keys, version)?;
-    made.iter().try_for_each(|key| key.text().map(drop))?;
+    let (names, made) = MadeKeys::make(cache.as_super(), keys, version)?;
+    made.texts()?;
     let names: Vec<Py<PyAny>> = names.into_iter().map(Bound::unbind).collect();
     start!(
         cache,
         None,
         |store, driver| {
-            let keys: Vec<&str> = made.iter().map(MadeKey::checked).collect();
+            let keys = made.checked();
             let found = store.get_many_over(&driver, &keys).await?;
             drop(keys);
             Ok(Some((made, Box::new(found) as Box<dyn Visit>)))
         },
-        move |cache: &Bound<'_, StoreCache>, found: Option<(Vec<MadeKey>, Box<dyn Visit>)>| {
+        move |cache: &Bound<'_, StoreCache>, found: Option<(MadeKeys, Box<dyn Visit>)>| {
             let values = PyDict::new(cache.py());
             let mut outcome = Ok(());
             if let Some((made, found)) = &found {
                 found.visit(&mut |index, item| {
                     if outcome.is_ok() {
-                        let decoded = StoreCache::decode(cache, &made[index], item);
+                        let decoded = StoreCache::decode(cache, made.bytes(index), item);
                         outcome = decoded
                             .and_then(|value| value.map_or(Ok(()), |value| values.set_item(&names[index], value)));
                     }
@@ -359,19 +361,21 @@ pub(crate) fn start_set_many<'py>(
         return Ok(waiting);
     }
     let expiry = StoreCache::expiry(cache, &timeout)?;
-    let (mut names, mut pairs) = (Vec::new(), Vec::new());
-    for (key, value) in items(data)? {
-        let made = Backend::make_key(cache.as_super(), &key, version)?;
-        made.text()?;
-        pairs.push((made, StoreCache::encode(cache, &value)?.into_owned()?));
+    let data = items(data)?;
+    let (mut names, mut values) = (Vec::with_capacity(data.len()), Vec::with_capacity(data.len()));
+    let mut made = MadeKeys::with_capacity(data.len());
+    for (key, value) in data {
+        made.push(cache.as_super(), &key, version)?;
+        values.push(StoreCache::encode(cache, &value)?.into_owned()?);
         names.push(key.unbind());
     }
+    made.texts()?;
     let all = (0..names.len()).collect();
     start!(
         cache,
         all,
         |store, driver| {
-            let items: Vec<_> = pairs.iter().map(|(made, value)| (made.checked(), value.item())).collect();
+            let items: Vec<_> = made.checked().into_iter().zip(values.iter().map(OwnedItem::item)).collect();
             store.set_many_over(&driver, &items, expiry).await
         },
         move |cache: &Bound<'_, StoreCache>, failed: Vec<usize>| {
@@ -389,13 +393,13 @@ pub(crate) fn start_delete_many<'py>(
     keys: &Bound<'py, PyAny>,
     version: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (_, made) = make_keys(cache.as_super(), keys, version)?;
-    made.iter().try_for_each(|key| key.text().map(drop))?;
+    let (_, made) = MadeKeys::make(cache.as_super(), keys, version)?;
+    made.texts()?;
     start!(
         cache,
         (),
         |store, driver| {
-            let keys: Vec<&str> = made.iter().map(MadeKey::checked).collect();
+            let keys = made.checked();
             store.delete_many_over(&driver, &keys).await
         },
         |cache: &Bound<'_, StoreCache>, ()| Ok(cache.py().None())

@@ -6,8 +6,9 @@
 
 use crate::class_version::class_version;
 use crate::hooks::hooks;
+use crate::made_key::MadeKey;
 use pinyon::{Expiry, Timeout};
-use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -80,45 +81,6 @@ impl<'py> FromPyObject<'_, 'py> for TimeoutArgument<'py> {
     }
 }
 
-/// A key as the server sees it: UTF-8, or what Python calls `surrogatepass` for the keys that have none.
-#[derive(Debug)]
-pub(crate) struct MadeKey(Vec<u8>);
-
-impl MadeKey {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// As text; a lone surrogate cannot leave the process.
-    pub(crate) fn text(&self) -> PyResult<&str> {
-        std::str::from_utf8(&self.0).map_err(|_| {
-            PyValueError::new_err("a cache key with a lone surrogate has no UTF-8 form and cannot be sent to a server")
-        })
-    }
-
-    /// As text, after [`MadeKey::text`] has said that it is some.
-    pub(crate) fn checked(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
-    fn of(text: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let text = text
-            .cast::<PyString>()
-            .map_err(|_| PyTypeError::new_err(format!("a cache key must be a str, not {}", type_name(text))))?;
-        if let Ok(text) = text.to_str() {
-            return Ok(Self(text.as_bytes().to_vec()));
-        }
-        let bytes = text.call_method1(intern!(text.py(), "encode"), ("utf-8", "surrogatepass"))?;
-        Ok(Self(bytes.extract()?))
-    }
-}
-
-impl AsRef<[u8]> for MadeKey {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 pub(crate) fn type_name(object: &Bound<'_, PyAny>) -> String {
     object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string())
 }
@@ -154,36 +116,48 @@ impl Backend {
         key: &Bound<'_, PyAny>,
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<MadeKey> {
+        let mut made = Vec::new();
+        Self::write_key(slf, key, version, &mut made)?;
+        Ok(MadeKey::new(made))
+    }
+
+    /// Appends the key that the server sees, validated as the class says.
+    pub(crate) fn write_key(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        version: Option<&Bound<'_, PyAny>>,
+        out: &mut Vec<u8>,
+    ) -> PyResult<()> {
         let py = slf.py();
         if Self::overrides(slf)? & OVERRIDES_KEYS != 0 {
             let keywords = PyDict::new(py);
             keywords.set_item(intern!(py, "version"), version)?;
             let made = slf.call_method(intern!(py, "make_and_validate_key"), (key,), Some(&keywords))?;
-            return MadeKey::of(&made);
+            out.extend_from_slice(MadeKey::of(&made)?.bytes());
+            return Ok(());
         }
-        let made = slf.get().fast_key(key, version);
-        let made = match made {
-            Some(made) => made,
-            None => Self::slow_key(slf, key, version)?,
-        };
-        if is_portable(&made.0) {
-            return Ok(made);
+        let start = out.len();
+        if !slf.get().write_fast_key(key, version, out) {
+            out.extend_from_slice(Self::slow_key(slf, key, version)?.bytes());
+        }
+        let made = out.get(start..).unwrap_or_default();
+        if is_portable(made) {
+            return Ok(());
         }
         // Django's own words, as a warning or an error: that is for the class to say.
-        let text = PyString::from_encoded_object(&PyBytes::new(py, &made.0), Some(c"utf-8"), Some(c"surrogatepass"))?;
-        slf.call_method1(intern!(py, "validate_key"), (text,))?;
-        Ok(made)
+        let text = PyString::from_encoded_object(&PyBytes::new(py, made), Some(c"utf-8"), Some(c"surrogatepass"))?;
+        slf.call_method1(intern!(py, "validate_key"), (text,)).map(drop)
     }
 
-    /// The default key function on a `str` with the default version.
-    fn fast_key(&self, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> Option<MadeKey> {
-        let key = key.cast_exact::<PyString>().ok()?.to_str().ok()?;
+    /// The default key function on a `str` with the default version. False if that is not what is asked for.
+    fn write_fast_key(&self, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>, out: &mut Vec<u8>) -> bool {
+        let Ok(Ok(key)) = key.cast_exact::<PyString>().map(|key| key.to_str()) else { return false };
         let state = self.state();
-        let head = state.head.as_deref().filter(|_| version.is_none())?;
-        let mut made = Vec::with_capacity(head.len() + key.len());
-        made.extend_from_slice(head);
-        made.extend_from_slice(key.as_bytes());
-        Some(MadeKey(made))
+        let Some(head) = state.head.as_deref().filter(|_| version.is_none()) else { return false };
+        out.reserve(head.len() + key.len());
+        out.extend_from_slice(head);
+        out.extend_from_slice(key.as_bytes());
+        true
     }
 
     fn slow_key(
@@ -201,8 +175,8 @@ impl Backend {
         let version = version.unwrap_or_else(|| default_version.bind(py));
         if is_default {
             let mut made = head(prefix.bind(py), version)?;
-            made.extend_from_slice(&MadeKey::of(key.str()?.as_any())?.0);
-            return Ok(MadeKey(made));
+            made.extend_from_slice(MadeKey::of(key.str()?.as_any())?.bytes());
+            return Ok(MadeKey::new(made));
         }
         MadeKey::of(&function.bind(py).call1((key, prefix, version))?)
     }
@@ -266,13 +240,13 @@ impl Backend {
 
 /// As `key::is_portable`, by bytes: what is too long for Memcached is for the class to judge.
 fn is_portable(key: &[u8]) -> bool {
-    key.len() <= pinyon::key::MAX_KEY_LENGTH && !key.iter().any(|byte| *byte <= b' ' || *byte == 0x7f)
+    key.len() <= pinyon::key::MAX_KEY_LENGTH && !pinyon::key::has_refused(key)
 }
 
 fn head(prefix: &Bound<'_, PyAny>, version: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
-    let mut head = MadeKey::of(prefix.str()?.as_any())?.0;
+    let mut head = MadeKey::of(prefix.str()?.as_any())?.bytes().to_vec();
     head.push(b':');
-    head.extend_from_slice(&MadeKey::of(version.str()?.as_any())?.0);
+    head.extend_from_slice(MadeKey::of(version.str()?.as_any())?.bytes());
     head.push(b':');
     Ok(head)
 }

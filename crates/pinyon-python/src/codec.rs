@@ -4,7 +4,7 @@
 //! `pickle_serde` (with pylibmc's flags read).
 
 use crate::backend::type_name;
-use crate::pickle;
+use crate::pickle::{self, Pickle};
 use pinyon::settings::{CompressorKind, SerializerKind};
 use pinyon::value::codec::flag;
 use pinyon::value::{compressor, detect};
@@ -176,7 +176,12 @@ impl Codec {
     fn serialize<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Content<'py>> {
         let py = value.py();
         let made = match self.serializers.first().and_then(|serializer| serializer.object.as_ref()) {
-            None => return Ok(Content::Bytes(pickle::dumps(value, self.pickle_protocol)?)),
+            None => {
+                return Ok(match pickle::pickle(value, self.pickle_protocol)? {
+                    Pickle::Plain(bytes) => Content::Made(bytes),
+                    Pickle::Python(bytes) => Content::Bytes(bytes),
+                });
+            }
             Some(serializer) => serializer.bind(py).call_method1(intern!(py, "dumps"), (value,))?,
         };
         if let Ok(bytes) = made.cast::<PyBytes>() {
@@ -222,7 +227,7 @@ impl Codec {
         if item.flags == 0 {
             Ok(PyBytes::new(py, item.bytes).into_any())
         } else if item.flags & flag::TEXT != 0 {
-            Ok(PyString::from_encoded_object(&PyBytes::new(py, item.bytes), Some(c"utf-8"), None)?.into_any())
+            Ok(PyString::from_bytes(py, item.bytes)?.into_any())
         } else if item.flags & (flag::INTEGER | flag::LONG) != 0 {
             as_integer(py, item.bytes)?.ok_or_else(|| PyValueError::new_err("an integer that is not one"))
         } else if item.flags == self.serialized_flags {

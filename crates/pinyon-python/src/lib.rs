@@ -19,6 +19,7 @@ mod hooks;
 mod local;
 mod local_value;
 mod local_view;
+mod made_key;
 mod operation;
 mod pickle;
 mod places;

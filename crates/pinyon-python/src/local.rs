@@ -3,11 +3,12 @@
 //! The store is never locked while Python code runs: pickling happens before, unpickling after, and what leaves is dropped
 //! after.
 
-use crate::backend::{Backend, MadeKey, TimeoutArgument};
+use crate::backend::{Backend, TimeoutArgument};
 use crate::configuration::Configuration;
 use crate::errors::{key_not_found, not_an_integer};
 use crate::local_value::{LocalValue, Taken};
 use crate::local_view::StoreView;
+use crate::made_key::{MadeKey, MadeKeys};
 use crate::pickle;
 use crate::report;
 use arc_swap::ArcSwap;
@@ -248,11 +249,11 @@ impl LocMemCache {
             }
             return Ok(found);
         }
-        let (names, made) = make_keys(slf.as_super(), keys, version)?;
-        let mut values = Vec::with_capacity(made.len());
-        slf.get().store.load().get_many_with(&made, |index, value| values.push((index, value.take(py))));
+        let (names, made) = MadeKeys::make(slf.as_super(), keys, version)?;
+        let mut values = Vec::with_capacity(names.len());
+        slf.get().store.load().get_many_with(&made.all(), |index, value| values.push((index, value.take(py))));
         for (index, value) in values {
-            if let Some(value) = Self::decode(slf, made[index].bytes(), value?)? {
+            if let Some(value) = Self::decode(slf, made.bytes(index), value?)? {
                 found.set_item(&names[index], value)?;
             }
         }
@@ -299,8 +300,8 @@ impl LocMemCache {
             }
             return Ok(());
         }
-        let (_, made) = make_keys(slf.as_super(), keys, version)?;
-        slf.get().store.load().delete_many(&made);
+        let (_, made) = MadeKeys::make(slf.as_super(), keys, version)?;
+        slf.get().store.load().delete_many(&made.all());
         Ok(())
     }
 
@@ -382,21 +383,6 @@ impl LocMemCache {
     fn _lock(&self) -> StoreView {
         StoreView::pickles(self.store())
     }
-}
-
-/// The caller's keys and what they become.
-pub(crate) fn make_keys<'py>(
-    backend: &Bound<'py, Backend>,
-    keys: &Bound<'py, PyAny>,
-    version: Option<&Bound<'py, PyAny>>,
-) -> PyResult<(Vec<Bound<'py, PyAny>>, Vec<MadeKey>)> {
-    let (mut names, mut made) = (Vec::new(), Vec::new());
-    for key in keys.try_iter()? {
-        let key = key?;
-        made.push(Backend::make_key(backend, &key, version)?);
-        names.push(key);
-    }
-    Ok((names, made))
 }
 
 /// The pairs of a mapping.

@@ -3,12 +3,13 @@
 //! The lock on the interpreter is released while a server or the disk is asked, and taken again to make the value out of the
 //! read buffer, where it was copied once.
 
-use crate::backend::{Backend, MadeKey, TimeoutArgument};
+use crate::backend::{Backend, TimeoutArgument};
 use crate::codec::{Codec, Encoded};
 use crate::configuration::{Configuration, Counters};
 use crate::errors::{improperly_configured, key_not_found, raise};
 use crate::event_loop;
-use crate::local::{from_absolute, items, make_keys, seconds_left};
+use crate::local::{from_absolute, items, seconds_left};
+use crate::made_key::{MadeKey, MadeKeys};
 use crate::report;
 use pinyon::file::FileStore;
 use pinyon::memcached::{MemcachedStore, MetaProtocol};
@@ -180,12 +181,12 @@ impl StoreCache {
     /// The Python value; `None` for one that cannot be read.
     pub(crate) fn decode<'py>(
         slf: &Bound<'py, Self>,
-        key: &MadeKey,
+        key: &[u8],
         item: Item<'_>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         match Self::codec(slf)?.decode(slf.py(), item) {
             Ok(value) => Ok(Some(value)),
-            Err(error) => Self::bad_value(slf, key.bytes(), error).map(|()| None),
+            Err(error) => Self::bad_value(slf, key, error).map(|()| None),
         }
     }
 
@@ -308,7 +309,8 @@ impl StoreCache {
         let made = Backend::make_key(slf.as_super(), key, version)?;
         let text = made.text()?;
         let fetched = Self::run(slf, None, |store| store.fetch(text).map(Some))?;
-        let value = fetched.and_then(|found| found.item(|item| Self::decode(slf, &made, item))).transpose()?.flatten();
+        let value =
+            fetched.and_then(|found| found.item(|item| Self::decode(slf, made.bytes(), item))).transpose()?.flatten();
         Self::count(slf, u64::from(value.is_some()), u64::from(value.is_none()))?;
         Ok(value.or(default).unwrap_or_else(|| py.None().into_bound(py)))
     }
@@ -394,15 +396,15 @@ impl StoreCache {
         version: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let py = slf.py();
-        let (names, made) = make_keys(slf.as_super(), keys, version)?;
-        let texts = made.iter().map(MadeKey::text).collect::<PyResult<Vec<_>>>()?;
+        let (names, made) = MadeKeys::make(slf.as_super(), keys, version)?;
+        let texts = made.texts()?;
         let found = PyDict::new(py);
         let fetched = Self::run(slf, None, |store| store.fetch_many(&texts).map(Some))?;
         let mut outcome = Ok(());
         if let Some(fetched) = fetched {
             fetched.visit(&mut |index, item| {
                 if outcome.is_ok() {
-                    outcome = Self::decode(slf, &made[index], item).and_then(|value| match value {
+                    outcome = Self::decode(slf, made.bytes(index), item).and_then(|value| match value {
                         Some(value) => found.set_item(&names[index], value),
                         None => Ok(()),
                     });
@@ -425,14 +427,14 @@ impl StoreCache {
         let py = slf.py();
         let data = items(data)?;
         let expiry = Self::expiry(slf, &timeout)?;
-        let (mut made, mut encoded) = (Vec::with_capacity(data.len()), Vec::with_capacity(data.len()));
+        let (mut made, mut encoded) = (MadeKeys::with_capacity(data.len()), Vec::with_capacity(data.len()));
         for (key, value) in &data {
-            made.push(Backend::make_key(slf.as_super(), key, version)?);
+            made.push(slf.as_super(), key, version)?;
             encoded.push(Self::encode(slf, value)?);
         }
         let mut pairs = Vec::with_capacity(data.len());
-        for (key, value) in made.iter().zip(&encoded) {
-            pairs.push((key.text()?, value.item()?));
+        for (key, value) in made.texts()?.into_iter().zip(&encoded) {
+            pairs.push((key, value.item()?));
         }
         let all = (0..data.len()).collect();
         let limits = slf.as_super().get().limits();
@@ -442,8 +444,8 @@ impl StoreCache {
 
     #[pyo3(signature = (keys, version=None))]
     fn delete_many(slf: &Bound<'_, Self>, keys: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let (_, made) = make_keys(slf.as_super(), keys, version)?;
-        let texts = made.iter().map(MadeKey::text).collect::<PyResult<Vec<_>>>()?;
+        let (_, made) = MadeKeys::make(slf.as_super(), keys, version)?;
+        let texts = made.texts()?;
         Self::run(slf, (), |store| store.store().delete_many(&texts))
     }
 

@@ -98,8 +98,9 @@ impl Expiry {
         }
     }
 
-    /// The `exptime` of Memcached: 0 never, -1 at once, up to 30 days relative, beyond that Unix time `now` plus the timeout.
-    pub fn to_memcached(self, now: SystemTime) -> i64 {
+    /// The `exptime` of Memcached: 0 never, -1 at once, up to 30 days relative, beyond that Unix time `now` plus the timeout. The
+    /// clock is asked only for the last.
+    pub fn to_memcached(self, now: impl FnOnce() -> SystemTime) -> i64 {
         match self {
             Self::Never => 0,
             Self::Now => -1,
@@ -108,7 +109,9 @@ impl Expiry {
                 let value = match seconds {
                     0 => return -1,
                     1..=MEMCACHED_RELATIVE_LIMIT => seconds,
-                    _ => seconds.saturating_add(now.duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())),
+                    _ => {
+                        seconds.saturating_add(now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()))
+                    }
                 };
                 // memcached keeps the moment as 32 bits of seconds since its start; far beyond that means never.
                 i64::try_from(value).ok().filter(|value| *value <= i64::from(i32::MAX)).unwrap_or(0)
@@ -162,11 +165,11 @@ mod tests {
     #[test]
     fn memcached_exptime_is_relative_up_to_thirty_days_and_absolute_beyond() {
         let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        assert_eq!(Expiry::Never.to_memcached(now), 0);
-        assert_eq!(Expiry::Now.to_memcached(now), -1);
-        assert_eq!(Timeout::secs_f64(0.5).resolve(DEFAULT).to_memcached(now), -1);
-        assert_eq!(Timeout::secs(2_592_000).resolve(DEFAULT).to_memcached(now), 2_592_000);
-        assert_eq!(Timeout::secs(2_592_001).resolve(DEFAULT).to_memcached(now), 1_702_592_001);
-        assert_eq!(Timeout::After(Duration::MAX).resolve(DEFAULT).to_memcached(now), 0);
+        assert_eq!(Expiry::Never.to_memcached(|| now), 0);
+        assert_eq!(Expiry::Now.to_memcached(|| now), -1);
+        assert_eq!(Timeout::secs_f64(0.5).resolve(DEFAULT).to_memcached(|| now), -1);
+        assert_eq!(Timeout::secs(2_592_000).resolve(DEFAULT).to_memcached(|| now), 2_592_000);
+        assert_eq!(Timeout::secs(2_592_001).resolve(DEFAULT).to_memcached(|| now), 1_702_592_001);
+        assert_eq!(Timeout::After(Duration::MAX).resolve(DEFAULT).to_memcached(|| now), 0);
     }
 }

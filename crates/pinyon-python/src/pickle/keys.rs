@@ -5,9 +5,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::sync::Mutex;
 
-/// Longer keys are not kept, so that this never holds more than some 100 KiB.
+/// Longer keys are not kept, so that a table never holds more than some 100 KiB.
 const LONGEST: usize = 32;
 const SLOTS: usize = 1024;
+/// The most tables that are kept: there is more than one only where several threads use the interpreter at a time.
+const MOST_TABLES: usize = 8;
 
 struct Slot {
     length: usize,
@@ -15,35 +17,51 @@ struct Slot {
     object: Py<PyString>,
 }
 
-/// By hash; the later one wins. Locked for moments only, in which nothing of Python's runs.
-static KEYS: Mutex<Vec<Option<Slot>>> = Mutex::new(Vec::new());
+/// By hash; the later one wins.
+type Table = Vec<Option<Slot>>;
 
-/// The text of `bytes`; none if they are no text.
-pub(super) fn get<'py>(py: Python<'py>, bytes: &[u8]) -> Option<Bound<'py, PyString>> {
-    let mut padded = [0; LONGEST];
-    let Some(start) = padded.get_mut(..bytes.len()) else { return PyString::from_bytes(py, bytes).ok() };
-    start.copy_from_slice(bytes);
-    let place = place(&padded, bytes.len());
-    // Whoever cannot have it at once does without.
-    if let Ok(keys) = KEYS.try_lock()
-        && let Some(Some(slot)) = keys.get(place)
-        && slot.length == bytes.len()
-        && slot.text == padded
-    {
-        return Some(slot.object.bind(py).clone());
-    }
-    let made = PyString::from_bytes(py, bytes).ok()?;
-    let mut before = None;
-    if let Ok(mut keys) = KEYS.try_lock() {
-        if keys.is_empty() {
-            keys.resize_with(SLOTS, || None);
+/// The tables that no reader has. Locked for moments only, in which nothing of Python's runs; nobody waits for it.
+static TABLES: Mutex<Vec<Table>> = Mutex::new(Vec::new());
+
+/// A table in the hands of one reader, who takes it with the first key and gives it back at its end.
+#[derive(Default)]
+pub(super) struct Keys(Option<Table>);
+
+impl Keys {
+    /// The text of `bytes`; none if they are no text.
+    pub(super) fn get<'py>(&mut self, py: Python<'py>, bytes: &[u8]) -> Option<Bound<'py, PyString>> {
+        let take = || TABLES.try_lock().ok().and_then(|mut tables| tables.pop()).unwrap_or_default();
+        let table = self.0.get_or_insert_with(take);
+        let mut padded = [0; LONGEST];
+        let Some(start) = padded.get_mut(..bytes.len()) else { return PyString::from_bytes(py, bytes).ok() };
+        start.copy_from_slice(bytes);
+        let place = place(&padded, bytes.len());
+        if let Some(Some(slot)) = table.get(place)
+            && slot.length == bytes.len()
+            && slot.text == padded
+        {
+            return Some(slot.object.bind(py).clone());
         }
-        if let Some(slot) = keys.get_mut(place) {
-            before = slot.replace(Slot { length: bytes.len(), text: padded, object: made.clone().unbind() });
+        let made = PyString::from_bytes(py, bytes).ok()?;
+        if table.is_empty() {
+            table.resize_with(SLOTS, || None);
+        }
+        if let Some(slot) = table.get_mut(place) {
+            *slot = Some(Slot { length: bytes.len(), text: padded, object: made.clone().unbind() });
+        }
+        Some(made)
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        if let Some(table) = self.0.take()
+            && let Ok(mut tables) = TABLES.try_lock()
+            && tables.len() < MOST_TABLES
+        {
+            tables.push(table);
         }
     }
-    drop(before);
-    Some(made)
 }
 
 fn place(padded: &[u8; LONGEST], length: usize) -> usize {

@@ -64,11 +64,30 @@ pub(crate) fn pickle_loads<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<
     loads(py, data)
 }
 
+/// A pickle, as what it was made in.
+pub(crate) enum Pickle<'py> {
+    /// Of plain data.
+    Plain(Vec<u8>),
+    /// By `pickle`.
+    Python(Bound<'py, PyBytes>),
+}
+
 /// `pickle.dumps(value, protocol)`.
 ///
 /// # Errors
 /// Those of `pickle`.
 pub(crate) fn dumps<'py>(value: &Bound<'py, PyAny>, protocol: i32) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(match pickle(value, protocol)? {
+        Pickle::Plain(bytes) => PyBytes::new(value.py(), &bytes),
+        Pickle::Python(bytes) => bytes,
+    })
+}
+
+/// `pickle.dumps(value, protocol)` without a Python object for what was made in Rust.
+///
+/// # Errors
+/// Those of `pickle`.
+pub(crate) fn pickle<'py>(value: &Bound<'py, PyAny>, protocol: i32) -> PyResult<Pickle<'py>> {
     let py = value.py();
     let plain = match protocol {
         -1 => Some(HIGHEST),
@@ -76,9 +95,9 @@ pub(crate) fn dumps<'py>(value: &Bound<'py, PyAny>, protocol: i32) -> PyResult<B
         _ => None,
     };
     if let Some(bytes) = plain.and_then(|protocol| writer::write(value, protocol)) {
-        return Ok(PyBytes::new(py, &bytes));
+        return Ok(Pickle::Plain(bytes));
     }
-    Ok(hooks(py)?.dumps.bind(py).call1((value, protocol))?.cast_into()?)
+    Ok(Pickle::Python(hooks(py)?.dumps.bind(py).call1((value, protocol))?.cast_into()?))
 }
 
 /// `pickle.loads(bytes)`.

@@ -1,6 +1,6 @@
 //! Plain data out of a pickle.
 
-use super::keys;
+use super::keys::Keys;
 #[allow(clippy::wildcard_imports, reason = "instructions by their names")]
 use super::opcode::*;
 use pyo3::PyTypeInfo;
@@ -12,8 +12,29 @@ pub(super) fn read<'py>(py: Python<'py>, bytes: &[u8]) -> Option<Bound<'py, PyAn
     if !matches!(bytes, [PROTO, 2..=5, ..]) {
         return None;
     }
-    Reader { py, rest: bytes.get(2..)?, stack: Vec::with_capacity(32), marks: Vec::new(), memo: Vec::with_capacity(32) }
-        .run()
+    if let Some(text) = lone_text(bytes) {
+        return Some(PyString::from_bytes(py, text).ok()?.into_any());
+    }
+    let (stack, memo) = (Vec::with_capacity(32), Vec::with_capacity(32));
+    Reader { py, rest: bytes.get(2..)?, stack, marks: Vec::new(), memo, keys: Keys::default() }.run()
+}
+
+/// The text of a pickle that has nothing but one; none for everything else, and for one that has a length of its own.
+fn lone_text(bytes: &[u8]) -> Option<&[u8]> {
+    let [_, _, FRAME, size @ ..] = bytes else { return None };
+    let (size, body) = size.split_first_chunk()?;
+    if usize::try_from(u64::from_le_bytes(*size)).ok()? != body.len() {
+        return None;
+    }
+    let (text, length) = match body {
+        [SHORT_BINUNICODE, length, text @ ..] => (text, usize::from(*length)),
+        [BINUNICODE, a, b, c, d, text @ ..] => (text, usize::try_from(u32::from_le_bytes([*a, *b, *c, *d])).ok()?),
+        _ => return None,
+    };
+    match text.split_at_checked(length)? {
+        (text, [MEMOIZE, STOP]) => Some(text),
+        _ => None,
+    }
 }
 
 struct Reader<'py, 'b> {
@@ -23,6 +44,7 @@ struct Reader<'py, 'b> {
     /// Heights of the stack.
     marks: Vec<usize>,
     memo: Vec<Bound<'py, PyAny>>,
+    keys: Keys,
 }
 
 impl<'py, 'b> Reader<'py, 'b> {
@@ -164,7 +186,7 @@ impl<'py, 'b> Reader<'py, 'b> {
             }
             None => self.stack.last().is_some_and(is_dictionary),
         };
-        let text = if is_key { keys::get(self.py, text)? } else { PyString::from_bytes(self.py, text).ok()? };
+        let text = if is_key { self.keys.get(self.py, text)? } else { PyString::from_bytes(self.py, text).ok()? };
         self.stack.push(text.into_any());
         Some(())
     }

@@ -13,12 +13,18 @@ const MAX_BODY: usize = 60 * 1024;
 const SHORTEST_FRAME: usize = 4;
 /// How many items of a list or a dictionary are added at once.
 const BATCH: usize = 1000;
+/// How many places the memo has at first.
+const SMALLEST_MEMO: usize = 64;
 /// Where the body begins if there is a frame: after PROTO and FRAME.
 const HEAD: usize = 11;
+/// An instruction with a length, MEMOIZE and STOP.
+const SMALLEST: usize = 7;
 
 /// The pickle of `value`; none if not everything in it is plain.
 pub(super) fn write(value: &Bound<'_, PyAny>, protocol: u8) -> Option<Vec<u8>> {
-    let mut writer = Writer { out: Vec::with_capacity(256), memo: Memo::new() };
+    // Text alone, a frequent value, is nearly all that its pickle has.
+    let capacity = value.cast_exact::<PyString>().map_or(256, |text| text.len().unwrap_or(0) + HEAD + SMALLEST);
+    let mut writer = Writer { out: Vec::with_capacity(capacity), memo: Memo::default() };
     writer.out.extend_from_slice(&[PROTO, protocol, FRAME, 0, 0, 0, 0, 0, 0, 0, 0]);
     writer.save(value, 0)?;
     writer.out.push(STOP);
@@ -43,21 +49,22 @@ impl Writer {
             return None;
         }
         if let Ok(text) = value.cast_exact::<PyString>() {
-            if self.recall(value) {
-                return Some(());
-            }
             // Lone surrogates are not for us.
             let text = text.to_str().ok()?;
+            // Alone, it is referred to by nothing.
+            if depth > 0 && self.recall_or_note(value) {
+                return Some(());
+            }
             self.counted((SHORT_BINUNICODE, BINUNICODE), text.as_bytes())?;
-            self.memoize(value);
+            self.out.push(MEMOIZE);
         } else if value.is_exact_instance_of::<PyInt>() {
             self.integer(value.extract().ok()?);
         } else if let Ok(dictionary) = value.cast_exact::<PyDict>() {
-            if !self.recall(value) {
+            if !self.recall_or_note(value) {
                 self.dictionary(dictionary, depth)?;
             }
         } else if let Ok(list) = value.cast_exact::<PyList>() {
-            if !self.recall(value) {
+            if !self.recall_or_note(value) {
                 self.list(list, depth)?;
             }
         } else if let Ok(number) = value.cast_exact::<PyFloat>() {
@@ -72,9 +79,9 @@ impl Writer {
                 self.tuple(tuple, depth)?;
             }
         } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
-            if !self.recall(value) {
+            if !self.recall_or_note(value) {
                 self.counted((SHORT_BINBYTES, BINBYTES), bytes.as_bytes())?;
-                self.memoize(value);
+                self.out.push(MEMOIZE);
             }
         } else {
             return None;
@@ -116,8 +123,7 @@ impl Writer {
     }
 
     fn list(&mut self, list: &Bound<'_, PyList>, depth: usize) -> Option<()> {
-        self.out.push(EMPTY_LIST);
-        self.memoize(list);
+        self.out.extend_from_slice(&[EMPTY_LIST, MEMOIZE]);
         if list.len() == 1 {
             self.save(&list.get_item(0).ok()?, depth + 1)?;
             self.out.push(APPEND);
@@ -139,8 +145,7 @@ impl Writer {
     }
 
     fn dictionary(&mut self, dictionary: &Bound<'_, PyDict>, depth: usize) -> Option<()> {
-        self.out.push(EMPTY_DICT);
-        self.memoize(dictionary);
+        self.out.extend_from_slice(&[EMPTY_DICT, MEMOIZE]);
         let size = dictionary.len();
         if size == 0 {
             return Some(());
@@ -188,25 +193,32 @@ impl Writer {
             3 => TUPLE3,
             _ => TUPLE,
         });
-        self.memoize(tuple);
-        Some(())
-    }
-
-    fn memoize(&mut self, value: &Bound<'_, PyAny>) {
-        self.memo.insert(address(value));
+        self.memo.get_or_insert(address(tuple));
         self.out.push(MEMOIZE);
+        Some(())
     }
 
     /// Refers to a value that has been written already; false if it has not.
     fn recall(&mut self, value: &Bound<'_, PyAny>) -> bool {
         let Some(number) = self.memo.get(address(value)) else { return false };
+        self.refer(number);
+        true
+    }
+
+    /// Refers to a value that has been written already; false if it has not: then it is the next that is memoized.
+    fn recall_or_note(&mut self, value: &Bound<'_, PyAny>) -> bool {
+        let Some(number) = self.memo.get_or_insert(address(value)) else { return false };
+        self.refer(number);
+        true
+    }
+
+    fn refer(&mut self, number: u32) {
         if let Ok(number) = u8::try_from(number) {
             self.out.extend_from_slice(&[BINGET, number]);
         } else {
             self.out.push(LONG_BINGET);
             self.out.extend_from_slice(&number.to_le_bytes());
         }
-        true
     }
 }
 
@@ -215,19 +227,16 @@ fn address(value: &Bound<'_, PyAny>) -> usize {
 }
 
 /// The numbers of objects by their addresses: open addressing, at most half full.
+#[derive(Default)]
 struct Memo {
     slots: Vec<(usize, u32)>,
     count: u32,
 }
 
 impl Memo {
-    fn new() -> Self {
-        Self { slots: vec![(0, 0); 64], count: 0 }
-    }
-
     /// Where an address is, or would be.
     fn place(&self, address: usize) -> usize {
-        let mask = self.slots.len() - 1;
+        let mask = self.slots.len().wrapping_sub(1);
         // Objects lie 16 bytes apart.
         let mut place = (address >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32 & mask;
         while let Some((known, _)) = self.slots.get(place) {
@@ -243,22 +252,30 @@ impl Memo {
         self.slots.get(self.place(address)).filter(|(known, _)| *known == address).map(|(_, number)| *number)
     }
 
-    fn insert(&mut self, address: usize) {
+    /// The number of an address; none if it has had none, and has the next one now.
+    fn get_or_insert(&mut self, address: usize) -> Option<u32> {
         if self.count as usize * 2 >= self.slots.len() {
-            let larger = vec![(0, 0); self.slots.len() * 4];
-            let smaller = std::mem::replace(&mut self.slots, larger);
-            for (known, number) in smaller.into_iter().filter(|(known, _)| *known != 0) {
-                self.put(known, number);
-            }
+            self.grow();
         }
-        self.put(address, self.count);
+        let place = self.place(address);
+        let slot = self.slots.get_mut(place)?;
+        if slot.0 == address {
+            return Some(slot.1);
+        }
+        *slot = (address, self.count);
         self.count += 1;
+        None
     }
 
-    fn put(&mut self, address: usize, number: u32) {
-        let place = self.place(address);
-        if let Some(slot) = self.slots.get_mut(place) {
-            *slot = (address, number);
+    #[cold]
+    fn grow(&mut self) {
+        let larger = vec![(0, 0); (self.slots.len() * 4).max(SMALLEST_MEMO)];
+        let smaller = std::mem::replace(&mut self.slots, larger);
+        for known in smaller.into_iter().filter(|(known, _)| *known != 0) {
+            let place = self.place(known.0);
+            if let Some(slot) = self.slots.get_mut(place) {
+                *slot = known;
+            }
         }
     }
 }

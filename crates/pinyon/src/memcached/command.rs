@@ -106,7 +106,7 @@ fn store(out: &mut Vec<u8>, item: Item<'_>, expiry: Expiry, mode: &[u8]) {
 
 fn lifetime(out: &mut Vec<u8>, expiry: Expiry) {
     out.extend_from_slice(b" T");
-    number(out, expiry.to_memcached(SystemTime::now()));
+    number(out, expiry.to_memcached(SystemTime::now));
 }
 
 fn number(out: &mut Vec<u8>, number: impl itoa::Integer) {
@@ -123,6 +123,14 @@ pub(super) fn value(reply: MetaReply<'_>, opaque: usize) -> Result<Option<Item<'
         }
         Status::Value => Err(unexpected("the value that was asked for")),
         _ => Err(server_error(reply)),
+    }
+}
+
+/// The item in an answer that [`value`] has judged.
+pub(super) fn item(reply: MetaReply<'_>) -> Option<Item<'_>> {
+    match reply.status {
+        Status::Value => Some(Item { bytes: reply.value, flags: reply.number(b'f')? }),
+        _ => None,
     }
 }
 

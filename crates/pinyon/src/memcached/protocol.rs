@@ -5,7 +5,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{MAX_REPLY_BYTES, Malformed, Parser, Protocol};
+use crate::net::{MAX_REPLY_BYTES, Malformed, Parser, Protocol, number};
 use std::ops::Range;
 
 /// The longest line. Error texts are short, keys are not returned.
@@ -65,15 +65,19 @@ pub struct MetaReply<'a> {
 impl<'a> MetaReply<'a> {
     /// The token that follows a flag, such as `300` for `t` in `HD t300`.
     pub fn flag(&self, flag: u8) -> Option<&'a [u8]> {
-        self.rest.split(|byte| *byte == b' ').find_map(|token| match token.split_first() {
-            Some((first, token)) if *first == flag => Some(token),
-            _ => None,
-        })
+        let mut rest = self.rest;
+        loop {
+            let (token, after) = split_word(rest);
+            match token.split_first() {
+                Some((first, token)) if *first == flag => return Some(token),
+                _ => rest = after?,
+            }
+        }
     }
 
     /// The token of a flag as a number.
-    pub fn number<T: std::str::FromStr>(&self, flag: u8) -> Option<T> {
-        std::str::from_utf8(self.flag(flag)?).ok()?.parse().ok()
+    pub fn number<T: TryFrom<u64> + std::str::FromStr>(&self, flag: u8) -> Option<T> {
+        number(self.flag(flag)?)
     }
 }
 
@@ -92,15 +96,14 @@ impl Parser for MetaParser {
             let Some(line) = tail.get(..feed).and_then(|line| line.strip_suffix(b"\r")) else {
                 return Err(Malformed("a line does not end with carriage return and line feed"));
             };
-            let word = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+            let (word, _) = split_word(line);
             let mut rest = self.position + (word.len() + 1).min(line.len())..self.position + line.len();
             let after = self.position + feed + 1;
             let mut value = after..after;
             let status = match word {
                 b"HD" => Status::Done,
                 b"VA" => {
-                    let size = bytes.get(rest.clone()).unwrap_or_default().split(|byte| *byte == b' ').next();
-                    let digits = size.unwrap_or_default();
+                    let (digits, _) = split_word(bytes.get(rest.clone()).unwrap_or_default());
                     value = after..after + length(digits)?;
                     rest.start = (rest.start + digits.len() + 1).min(rest.end);
                     Status::Value
@@ -171,10 +174,17 @@ impl MetaParser {
     }
 }
 
+/// The first word of a line, and what follows its space.
+#[inline]
+fn split_word(line: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match line.iter().position(|byte| *byte == b' ') {
+        Some(end) => (line.get(..end).unwrap_or_default(), line.get(end + 1..)),
+        None => (line, None),
+    }
+}
+
 fn length(digits: &[u8]) -> Result<usize, Malformed> {
-    std::str::from_utf8(digits)
-        .ok()
-        .and_then(|text| text.parse().ok())
+    number(digits)
         .filter(|length| *length <= MAX_REPLY_BYTES)
         .ok_or(Malformed("the length of a value is not one, or is too large"))
 }

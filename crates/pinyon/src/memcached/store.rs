@@ -123,7 +123,9 @@ impl MemcachedStore {
 
     /// The indexes of the keys that each server has.
     fn group<'a>(&self, keys: impl Iterator<Item = &'a str>) -> Result<Vec<Vec<usize>>> {
-        let mut groups = vec![Vec::new(); self.servers.count()];
+        let count = self.servers.count();
+        let size = keys.size_hint().0.div_ceil(count.max(1));
+        let mut groups: Vec<_> = (0..count).map(|_| Vec::with_capacity(size)).collect();
         for (index, key) in keys.enumerate() {
             self.allows_key(key)?;
             if let Some(group) = groups.get_mut(self.placement.server(key)) {
@@ -283,8 +285,7 @@ impl ServerStore for MemcachedStore {
     fn items<A: Answered<MetaProtocol>>(answer: &A, visit: &mut dyn FnMut(usize, Item<'_>)) {
         let (parser, bytes) = answer.replies();
         for (opaque, reply) in parser.iter(bytes).enumerate() {
-            // Judged when it came: it cannot fail now.
-            if let Ok(Some(item)) = command::value(reply, opaque) {
+            if let Some(item) = command::item(reply) {
                 visit(opaque, item);
             }
         }

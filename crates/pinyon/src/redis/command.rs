@@ -303,7 +303,7 @@ pub(super) fn last_of_transaction(replies: Replies<'_>) -> Result<i64> {
 /// Judges the answer to MGET: one element a key.
 pub(super) fn many(mut replies: Replies<'_>, keys: usize) -> Result<()> {
     match replies.next() {
-        Some(Reply::Array(elements)) if elements.clone().count() == keys => Ok(()),
+        Some(Reply::Array(elements)) if elements.left == keys => Ok(()),
         Some(Reply::Array(_)) => Err(unexpected("one element for each key")),
         Some(Reply::Error(text)) => Err(server_error(text)),
         _ => Err(unexpected("an array")),

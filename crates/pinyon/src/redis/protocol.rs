@@ -6,7 +6,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::net::{MAX_REPLY_BYTES, Malformed, Parser, Protocol};
+use crate::net::{MAX_REPLY_BYTES, Malformed, Parser, Protocol, number};
 use crate::settings::RedisServer;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const MAX_DEPTH: usize = 32;
 /// The longest line: a simple string, an error, a number or a length.
 const MAX_LINE: usize = 64 * 1024;
+/// As many digits as [`MAX_REPLY_BYTES`] has.
+const MOST_DIGITS: usize = 9;
 
 const UNKNOWN_KIND: Malformed = Malformed("a reply starts with a byte that RESP does not know");
 
@@ -53,6 +55,14 @@ impl Parser for RespParser {
     fn advance(&mut self, bytes: &[u8], most: usize) -> Result<(), Malformed> {
         self.missing = 0;
         while let Some(rest) = bytes.get(self.position..).filter(|rest| !rest.is_empty() && self.replies < most) {
+            // What nearly all replies are made of.
+            if let Some((size, start)) = bulk_head(rest) {
+                let Some(content) = self.bulk(bytes, self.position + start, size)? else { return Ok(()) };
+                self.position = content.end + 2;
+                self.tape.push(Token::Bytes(content));
+                self.close(true);
+                continue;
+            }
             // Not after the line: what is not Redis may never send one.
             if !rest.first().is_some_and(|kind| b"+-:_#,($=!*~%>|".contains(kind)) {
                 return Err(UNKNOWN_KIND);
@@ -162,6 +172,24 @@ impl RespParser {
     }
 }
 
+/// The length of a bulk string, and where the string begins. None for anything else, and for a length that is not a few digits.
+#[inline]
+fn bulk_head(rest: &[u8]) -> Option<(usize, usize)> {
+    let (b'$', line) = rest.split_first()? else { return None };
+    let mut size = 0;
+    for (index, byte) in line.iter().take(MOST_DIGITS + 1).enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            size = size * 10 + usize::from(digit);
+        } else if *byte == b'\r' && index > 0 && line.get(index + 1) == Some(&b'\n') {
+            return (size <= MAX_REPLY_BYTES).then_some((size, index + 3));
+        } else {
+            return None;
+        }
+    }
+    None
+}
+
 /// The index of `\r\n` in what starts with the first byte of a value.
 fn line_end(rest: &[u8]) -> Result<Option<usize>, Malformed> {
     let window = rest.get(..MAX_LINE).unwrap_or(rest);
@@ -177,7 +205,7 @@ fn line_end(rest: &[u8]) -> Result<Option<usize>, Malformed> {
 }
 
 fn integer(line: &[u8]) -> Result<i64, Malformed> {
-    std::str::from_utf8(line).ok().and_then(|text| text.parse().ok()).ok_or(Malformed("an integer is not one"))
+    number(line).ok_or(Malformed("an integer is not one"))
 }
 
 fn boolean(line: &[u8]) -> Result<i64, Malformed> {
@@ -189,11 +217,7 @@ fn boolean(line: &[u8]) -> Result<i64, Malformed> {
 }
 
 fn length(line: &[u8]) -> Result<usize, Malformed> {
-    std::str::from_utf8(line)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .filter(|length| *length <= MAX_REPLY_BYTES)
-        .ok_or(Malformed("a length is not one, or is too large"))
+    number(line).filter(|length| *length <= MAX_REPLY_BYTES).ok_or(Malformed("a length is not one, or is too large"))
 }
 
 fn pairs(line: &[u8]) -> Result<usize, Malformed> {
@@ -277,11 +301,16 @@ impl<'a> Iterator for Replies<'a> {
 }
 
 /// The tape after its first value, or out-of-band data, and everything within that.
+#[inline]
 fn after(tape: &[Token]) -> &[Token] {
-    let (mut rest, mut left) = match tape.split_first() {
-        Some((Token::Push { elements }, tail)) => (tail, *elements),
-        _ => (tape, 1),
-    };
+    match tape.split_first() {
+        Some((Token::Push { elements } | Token::Array { elements }, tail)) => after_values(tail, *elements),
+        Some((_, tail)) => tail,
+        None => tape,
+    }
+}
+
+fn after_values(mut rest: &[Token], mut left: usize) -> &[Token] {
     while left > 0 {
         let Some((token, tail)) = rest.split_first() else { break };
         rest = tail;
