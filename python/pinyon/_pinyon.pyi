@@ -57,6 +57,10 @@ class Backend:
     _max_entries: int
     _cull_frequency: int
     def _note_patched(self) -> None: ...
+    def _remember(self, configuration: Configuration) -> None:
+        """Keep these attributes for the next backend of the same settings, if its key function is Django's."""
+    def _recall(self, configuration: Configuration) -> bool:
+        """Set the attributes that were kept; False if there are none."""
 
 class _Cache(Backend):
     def _configure(self, configuration: Configuration) -> None: ...

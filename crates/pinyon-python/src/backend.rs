@@ -5,6 +5,7 @@
 //! call has to look anything up. What a subclass overrides is called, as Django would.
 
 use crate::class_version::class_version;
+use crate::configuration::Configuration;
 use crate::hooks::hooks;
 use crate::made_key::MadeKey;
 use pinyon::{Expiry, Timeout};
@@ -45,7 +46,7 @@ enum Attribute {
 }
 
 #[derive(Debug)]
-struct State {
+pub(crate) struct State {
     /// By [`Attribute`], as they were set; none before that, and after a `del` (which `mock.patch` uses).
     attributes: [Option<Py<PyAny>>; 6],
     /// What follows from `default_timeout`.
@@ -353,6 +354,25 @@ impl Backend {
         self.delete_attribute(py, Attribute::CullFrequency)
     }
 
+    /// Keeps these attributes for the next object of the same settings, if the key function is Django's: another one may be
+    /// found anew for each object.
+    fn _remember(&self, py: Python<'_>, configuration: &Configuration) -> PyResult<()> {
+        let attributes = self.state().clone_ref(py);
+        if attributes.get(py, Attribute::KeyFunc).is(&hooks(py)?.default_key_func) {
+            // Another thread may have been faster.
+            let _ = configuration.attributes.set(attributes);
+        }
+        Ok(())
+    }
+
+    /// Sets the attributes that were kept; false if there are none.
+    fn _recall(&self, py: Python<'_>, configuration: &Configuration) -> bool {
+        let Some(attributes) = configuration.attributes.get() else { return false };
+        let previous = std::mem::replace(&mut *self.state(), attributes.clone_ref(py));
+        drop(previous);
+        true
+    }
+
     /// Called when an attribute of the object itself hides a method that Rust stands in for.
     fn _note_patched(&self) {
         self.patched.store(true, Ordering::Relaxed);
@@ -360,6 +380,14 @@ impl Backend {
 }
 
 impl State {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self {
+            attributes: self.attributes.each_ref().map(|value| value.as_ref().map(|value| value.clone_ref(py))),
+            head: self.head.clone(),
+            ..*self
+        }
+    }
+
     fn get(&self, py: Python<'_>, attribute: Attribute) -> Py<PyAny> {
         self.attributes[attribute as usize].as_ref().map_or_else(|| py.None(), |value| value.clone_ref(py))
     }

@@ -1,5 +1,6 @@
 //! The settings of one cache as Django gives them, made into what its backend needs, once.
 
+use crate::backend::State;
 use crate::codec::{Codec, Layout};
 use crate::errors::improperly_configured;
 use crate::formats::{Site, built_in};
@@ -10,6 +11,7 @@ use pinyon::value::codec::flag;
 use pyo3::exceptions::{PyAttributeError, PyException, PyImportError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Settings that have been read, and the counters of the cache that they describe. Objects of one cache share it.
@@ -21,6 +23,8 @@ pub(crate) struct Configuration {
     pub codec: Codec,
     pub on_bad_value: OnBadValue,
     pub counters: Counters,
+    /// What BaseCache made of the settings, once that is known.
+    pub attributes: OnceLock<State>,
     warned: AtomicBool,
     warnings: Vec<String>,
 }
@@ -173,6 +177,7 @@ impl Configuration {
             codec,
             on_bad_value,
             counters: Counters::default(),
+            attributes: OnceLock::new(),
             warned: AtomicBool::new(false),
             warnings: settings.warnings,
         })

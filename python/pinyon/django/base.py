@@ -7,6 +7,7 @@ import logging
 import time
 from typing import Any
 
+from django.core.cache import caches
 from django.core.cache.backends.base import (
     DEFAULT_TIMEOUT,
     MEMCACHE_MAX_KEY_LENGTH,
@@ -28,8 +29,14 @@ STAND_INS = frozenset(
     {"make_key", "validate_key", "make_and_validate_key", "get_backend_timeout", "get", "set", "delete"}
 )
 
-#: Settings that have been read, by what they say. A backend is made per thread and per asyncio task: that must be cheap.
+#: What BaseCache sets, and Rust keeps.
+ATTRIBUTES = ("default_timeout", "key_prefix", "version", "key_func", "_max_entries", "_cull_frequency")
+
+#: Settings that have been read, by what they say and the alias that they had. A backend is made per thread and per asyncio task:
+#: that must be cheap.
 _configurations: dict[Any, _pinyon.Configuration] = {}
+#: The same by what they say alone, with the dictionary in which the alias was looked up.
+_latest: dict[Any, tuple[Any, _pinyon.Configuration]] = {}
 
 
 class Backend(BaseCache):
@@ -40,13 +47,17 @@ class Backend(BaseCache):
     _configuration: _pinyon.Configuration
     #: Whether an error that the settings ignore goes to `_log_ignored`.
     _logs_ignored = False
+    #: Whether BaseCache's attributes are Rust's, so that Rust can set them all at once.
+    _has_own_attributes = False
 
     def __init__(self, location: Any, params: dict[str, Any]) -> None:
         # Read first: a wrong value shall be named, not fall back to a default in BaseCache.
         configuration = self._read(location, params)
-        self._params = params
-        self._location = location
-        self._configuration = configuration
+        # Not by __setattr__, which would take longer than all the rest.
+        own = self.__dict__
+        own["_params"] = params
+        own["_location"] = location
+        own["_configuration"] = configuration
         self._initialise(location, params)
         self._configure(configuration)
 
@@ -54,23 +65,42 @@ class Backend(BaseCache):
         super().__init_subclass__(**kwargs)
         if "_backend_path" not in cls.__dict__:
             follow_overrides(cls)
+        cls._has_own_attributes = cls.__setattr__ is not Backend.__setattr__ or any(
+            getattr(cls, name, None) is not getattr(_pinyon.Backend, name) for name in ATTRIBUTES
+        )
 
     def _initialise(self, location: Any, params: dict[str, Any]) -> None:
-        """Django's own ``__init__``, which not every class of Django's takes the same arguments for."""
-        BaseCache.__init__(self, params)
+        """Django's own ``__init__``, which not every class of Django's takes the same arguments for.
+
+        What it makes of the same settings is remembered.
+        """
+        if self._has_own_attributes:
+            BaseCache.__init__(self, params)
+        elif not self._recall(self._configuration):
+            before = len(self.__dict__)
+            BaseCache.__init__(self, params)
+            if len(self.__dict__) == before:
+                self._remember(self._configuration)
 
     def _read(
         self, location: Any, params: dict[str, Any], given: dict[str, Any] | None = None
     ) -> _pinyon.Configuration:
         """Read the settings; ``given`` is what they were before a setting for all caches was added to them."""
+        says = (self._backend_path, repr(location), repr(params), None if given is params else repr(given))
+        # None before anybody has asked for it. It is another one when the settings have changed.
+        settings = caches.__dict__.get("settings")
+        known = _latest.get(says)
+        if known is not None and known[0] is settings:
+            return known[1]
         alias = find_alias(location, params if given is None else given) or "?"
-        key = (self._backend_path, alias, repr(location), repr(params))
-        configuration = _configurations.get(key)
+        configuration = _configurations.get((alias, says))
         if configuration is None:
             configuration = _pinyon.Configuration(alias, self._backend_path, location, params)
             for warning in configuration.warnings:
                 logger.warning("%s", warning)
-            _configurations[key] = configuration
+            _configurations[alias, says] = configuration
+        if settings is not None:
+            _latest[says] = (settings, configuration)
         return configuration
 
     @classmethod
@@ -197,7 +227,6 @@ def find_alias(location: Any, params: dict[str, Any]) -> str | None:
     Django does not tell a backend its alias, and sites ask for it in every error. ``params`` is the dictionary that Django
     passes: the alias's own without BACKEND and LOCATION.
     """
-    from django.core.cache import caches
 
     def fits(settings: dict[str, Any]) -> bool:
         rest = {key: value for key, value in settings.items() if key not in ("BACKEND", "LOCATION")}

@@ -33,9 +33,10 @@ class RedisCache(Entries, Keys, Sets, Hashes, SortedSets, Lists, _pinyon.RedisCa
     get_backend_timeout = redis_timeout
 
     def __new__(cls, location: Any = None, params: Any = None) -> RedisCache:
-        options = (params or {}).get("OPTIONS") or {}
+        options = (params or {}).get("OPTIONS")
+        client = options.get("CLIENT_CLASS") if isinstance(options, dict) else None
         # Any other class of this name is an error of the settings.
-        if isinstance(options, dict) and str(options.get("CLIENT_CLASS")).endswith(".HerdClient"):
+        if client is not None and str(client).endswith(".HerdClient"):
             from pinyon.django.redis_methods.herd import herding
 
             cls = herding(cast(Any, cls))
@@ -45,7 +46,8 @@ class RedisCache(Entries, Keys, Sets, Hashes, SortedSets, Lists, _pinyon.RedisCa
     def _read(
         self, location: Any, params: dict[str, Any], given: dict[str, Any] | None = None
     ) -> _pinyon.Configuration:
-        self._logs_ignored = bool(getattr(settings, "DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS", False))
+        if for_all_caches("DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS"):
+            self.__dict__["_logs_ignored"] = True
         return super()._read(location, self._complete(params), params if given is None else given)
 
     @classmethod
@@ -53,9 +55,9 @@ class RedisCache(Entries, Keys, Sets, Hashes, SortedSets, Lists, _pinyon.RedisCa
         """Add django-redis's settings for all caches at once; what a cache says itself wins."""
         options = params.get("OPTIONS") or {}
         common: dict[str, Any] = {}
-        if getattr(settings, "DJANGO_REDIS_IGNORE_EXCEPTIONS", False):
+        if for_all_caches("DJANGO_REDIS_IGNORE_EXCEPTIONS"):
             common["IGNORE_EXCEPTIONS"] = True
-        if getattr(settings, "DJANGO_REDIS_CONNECTION_FACTORY", None) == SENTINEL_FACTORY:
+        if for_all_caches("DJANGO_REDIS_CONNECTION_FACTORY") == SENTINEL_FACTORY:
             common["CONNECTION_FACTORY"] = SENTINEL_FACTORY
         return {**params, "OPTIONS": {**common, **options}} if common and isinstance(options, dict) else params
 
@@ -63,3 +65,19 @@ class RedisCache(Entries, Keys, Sets, Hashes, SortedSets, Lists, _pinyon.RedisCa
         """Log an error that the settings ignore, as DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS asks."""
         name = getattr(settings, "DJANGO_REDIS_LOGGER", None) or "pinyon"
         logging.getLogger(name).error("Exception ignored: %s", error)
+
+
+def for_all_caches(name: str) -> Any:
+    """Return one of django-redis's settings; None if it is not set.
+
+    The same as ``getattr(settings, name, None)``, which takes longer than to make a backend if the setting is not there: looks into
+    the settings themselves and, under ``override_settings`` and ``settings.configure``, into those below them.
+    """
+    layer = object.__getattribute__(settings, "_wrapped")
+    while own := getattr(layer, "__dict__", None):
+        if name in own:
+            return own[name]
+        if name in own.get("_deleted", ()):
+            return None
+        layer = own.get("default_settings")
+    return None
