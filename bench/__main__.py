@@ -43,12 +43,12 @@ def options_of(arguments: list[str] | None) -> tuple[argparse.Namespace, Scale]:
     size.add_argument("--quick", action="store_true", help="fewer and shorter turns: less than five minutes")
     size.add_argument("--smoke", action="store_true", help="one turn of a millisecond: shows that it works")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, metavar="GROUP", help=", ".join(GROUPS))
-    parser.add_argument("--rounds", type=int, help="turns of every peer (9, quick 5)")
+    parser.add_argument("--rounds", type=int, help="turns of every peer (9, pages 5; quick 5 and 2)")
     parser.add_argument("--json", type=Path, help="write results there, and render no page")
     found = parser.parse_args(arguments)
     scale = SMOKE if found.smoke else QUICK if found.quick else FULL
     if found.rounds:
-        scale = dataclasses.replace(scale, rounds=max(1, found.rounds))
+        scale = dataclasses.replace(scale, rounds=max(1, found.rounds), page_rounds=max(1, found.rounds))
     return found, scale
 
 
@@ -61,7 +61,7 @@ def missing_peers() -> list[Peer]:
 def turns_of(section: Section | PageSection, scale: Scale) -> int:
     """How many turns a section has, for the progress bar."""
     if isinstance(section, PageSection):
-        return scale.rounds * sum(not peer.is_missing for peer in section_peers(section))
+        return scale.page_rounds * sum(not peer.is_missing for peer in section_peers(section))
     peers = sum(not peer.is_missing for peer in peers_of(section.kind, section.work))
     return scale.rounds * peers * len(section.cases)
 

@@ -242,7 +242,7 @@ class PageMeasurement:
                 figures[site.peer.name] = []
                 # What is made once, threads and connections among it, is made before anything is timed.
                 self.succeeds(site, "warm-up", partial(site.load, self.scale.page_seconds / 2))
-            for number in range(self.scale.rounds):
+            for number in range(self.scale.page_rounds):
                 for site in in_turn(sites, number):
                     if site.peer.name in figures:
                         self.take_turn(site, figures)

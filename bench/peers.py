@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PINYON = "Pinyon"
+TINYLFU = "Pinyon tinylfu"
 #: All that a Django backend can be asked to do.
 BACKEND_WORKS = frozenset({"one_thread", "mix", "tasks", "making", "memory_use", "hit_ratio", "page"})
 
@@ -15,8 +16,8 @@ BACKEND_WORKS = frozenset({"one_thread", "mix", "tasks", "making", "memory_use",
 class Peer:
     """One column of a table.
 
-    `module` has to be installed. `role` is "pinyon", "incumbent", "floor", or "library": one that does less than a
-    backend and is shown, but is no incumbent to compare with. `works`: what it takes part in.
+    `module` has to be installed. `role` is "pinyon", "variant" (Pinyon with an option), "incumbent", "floor", or "library": one that
+    does less than a backend and is shown, but is no incumbent to compare with. `works`: what it takes part in.
     """
 
     name: str
@@ -52,6 +53,14 @@ TASKS = frozenset({"tasks"})
 PEERS: dict[str, list[Peer]] = {
     "memory": [
         pinyon("LocMemCache"),
+        Peer(
+            TINYLFU,
+            "pinyon",
+            "pinyon.django.LocMemCache",
+            "variant",
+            options={"POLICY": "tinylfu"},
+            works=frozenset({"mix", "memory_use", "hit_ratio"}),
+        ),
         Peer("Django LocMemCache", "django", f"{DJANGO}.locmem.LocMemCache"),
         Peer("cachebox", "cachebox", "bench.floors.Cachebox", "library", works=BOX),
         Peer(

@@ -10,6 +10,7 @@ from typing import Any
 from django.template import Context, Engine
 
 from bench.results import Report, Table, read
+from bench.rust_results import hit_ratio_table, rust_lines
 from bench.sections import GROUPS
 from bench.tables import heads, lines, unit_of
 from bench.targets import verdicts
@@ -20,8 +21,8 @@ PAGE = HERE.parent / "docs" / "performance.md"
 TEMPLATE = HERE / "performance.md.template"
 
 
-def rendered(reports: list[Report]) -> str:
-    """The page as Markdown."""
+def rendered(reports: list[Report], results: Path = RESULTS) -> str:
+    """The page as Markdown. `results`: where the Rust half's lie."""
     tables = [table for report in reports for table in report.tables]
     every = verdicts(tables)
     titles = {(table.id, row.case.id): f"{table.title}: {row.case.title}" for table in tables for row in table.rows}
@@ -41,10 +42,13 @@ def rendered(reports: list[Report]) -> str:
                 "what": titles[found.target.section, found.target.case],
                 "target": found.target.words(),
                 "figure": f"{found.figure:.3g}",
+                "floor": None if found.floor is None else f"{found.floor:.3g}",
                 "holds": found.holds,
             }
             for found in every
         ],
+        "rust": rust_lines(results / "rust.json"),
+        "rust_hits": hit_ratio_table(results / "rust-hits.json"),
         "failed": str(sum(not found.holds for found in every)),
         "measured": str(len(every)),
     }
@@ -92,7 +96,7 @@ def write(results: Path = RESULTS, page: Path = PAGE) -> None:
     reports = reports_in(results)
     if not reports:
         sys.exit(f"There is no result in {results}: run python -m bench first.")
-    page.write_text(rendered(reports), encoding="utf-8")
+    page.write_text(rendered(reports, results), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes  # noqa: E402
 from bench.peers import PINYON  # noqa: E402
 from bench.results import Report, Row, Table  # noqa: E402
 
-COLOURS = {"pinyon": "#2a7f3f", "incumbent": "#c0562b", "library": "#7a6ba8", "floor": "#808080"}
+COLOURS = {"pinyon": "#2a7f3f", "variant": "#7fbf8f", "incumbent": "#c0562b", "library": "#7a6ba8", "floor": "#808080"}
 MARKERS = "osD^vP*X"
 
 

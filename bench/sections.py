@@ -42,7 +42,8 @@ class Section:
     """`work` on a `kind` of store. `processes`: how many a peer has, which take each turn together.
 
     `fresh`: every turn is a process of its own. `entries`: for how many the store has room; `files`: how many lie in it, if not as
-    usual.
+    usual. `pinned`: the processes of the peers and the server share one processor. Whether the system runs client and server on one
+    or on two is chance otherwise, and makes more of a difference than the client does.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Section:
     fresh: bool = False
     entries: int = 1_000_000
     files: int | None = None
+    pinned: bool = False
 
 
 TITLES = {"memory": "Process memory", "redis": "Redis", "memcached": "Memcached", "file": "Files", "database": "SQLite"}
@@ -82,6 +84,7 @@ FILE_OPTIONS: dict[bool, dict[str, Any]] = {True: {"writes": 25}, False: {}}
 # Django takes a tenth of a second for a set there.
 LARGE_OPTIONS = {"writes": 25, "keys": 10}
 GET_SET = tuple(case for case in ONE_THREAD if case.id in ("get/100B", "set/100B"))
+UNPINNED = tuple(case for case in ONE_THREAD if case.id.endswith("many/100B") or case in GET_SET)
 FIRST_GET = (Case("first get", "a backend object and its first get"),)
 ENTRY = (Case("entry/100B", "an entry of 100 B, key and value", "bytes"),)
 TRACE_CASES = (
@@ -107,10 +110,20 @@ def all_sections(scale: Scale) -> list[Section]:
     """Every section but the pages, in the order of the tables."""
     found = [
         Section(
-            kind, "operations", f"{title}: one thread", kind, "one_thread", ONE_THREAD, FILE_OPTIONS[kind == "file"]
+            kind,
+            "operations",
+            f"{title}: one thread",
+            kind,
+            "one_thread",
+            ONE_THREAD,
+            FILE_OPTIONS[kind == "file"],
+            pinned=True,
         )
         for kind, title in TITLES.items()
     ]
+    for kind in ("redis", "memcached"):
+        title = f"{TITLES[kind]}: one thread, wherever the system runs it"
+        found.append(Section(f"{kind}-free", "operations", title, kind, "one_thread", UNPINNED))
     large = f"Files: one thread, {scale.large_files:,} files in the directory"
     found.append(
         Section(
@@ -122,6 +135,7 @@ def all_sections(scale: Scale) -> list[Section]:
             GET_SET,
             FILE_OPTIONS[True],
             files=scale.large_files,
+            pinned=True,
         )
     )
     for kind in ("memory", "redis", "memcached"):
@@ -138,9 +152,8 @@ def all_sections(scale: Scale) -> list[Section]:
             Section(f"redis-tls-{loop}", "async", title, "redis-tls", "tasks", task_cases(1, 50), {"loop": loop})
         )
     for kind in ("memory", "redis", "memcached"):
-        found.append(
-            Section(f"{kind}-making", "making", f"{TITLES[kind]}: making a backend", kind, "making", FIRST_GET)
-        )
+        title = f"{TITLES[kind]}: making a backend"
+        found.append(Section(f"{kind}-making", "making", title, kind, "making", FIRST_GET, pinned=True))
     for kind in ("redis", "memcached", "file", "database"):
         title = f"{TITLES[kind]}: four processes, nine gets and a set of 100 B"
         found.append(Section(f"{kind}-processes", "processes", title, kind, "mix", mix_cases(1), processes=4))

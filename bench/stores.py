@@ -7,9 +7,11 @@ import shutil
 import sys
 import tempfile
 import zlib
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from bench import processors
 from bench.peers import PEERS, Peer
 from bench.values import VALUES
 
@@ -46,6 +48,11 @@ class Stores:
         self.memcached.close()
         self.certificates.close()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def pinned(self, kind: str) -> AbstractContextManager[None]:
+        """The server of this kind, if there is one, runs on one processor meanwhile."""
+        server = {"redis": self.redis, "memcached": self.memcached}.get(kind)
+        return processors.pinned(server.process.pid) if server and server.process else nullcontext()
 
     def port(self, kind: str) -> int:
         """Where the server of this kind listens; 0: there is none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from bench.peers import NO_CACHE, PINYON, SOCKET
+from bench.peers import NO_CACHE, PINYON, SOCKET, TINYLFU
 from bench.results import Row, Table
 
 BEST = "the best incumbent"
@@ -21,8 +21,11 @@ class Target:
     bound: float
     against: str = BEST
     #: "times": at least so many times better. "share": at most so many times the other's figure. "value": at most that.
-    #: "added": at most so much more than the other. "growth": at most so many times Pinyon's own in the small directory.
+    #: "least": at least that. "added": at most so much more than the other. "growth": at most so many times Pinyon's own in the
+    #: small directory.
     kind: str = "times"
+    #: Whose figure it is about.
+    of: str = PINYON
 
     def words(self) -> str:
         bound = f"{self.bound:g}"
@@ -35,6 +38,8 @@ class Target:
                 return f"at most {bound} more than {self.against}"
             case "growth":
                 return f"at most {bound}× as with few files"
+            case "least":
+                return f"at least {bound}"
         return f"at most {bound}"
 
 
@@ -45,9 +50,12 @@ class Verdict:
     target: Target
     figure: float
     holds: bool
+    #: What a bare socket reaches in the place of Pinyon.
+    floor: float | None = None
 
     def words(self) -> str:
-        return f"{self.target.words()}: {'yes' if self.holds else 'NO'}, {self.figure:.3g}"
+        floor = "" if self.floor is None else f" ({SOCKET.name}: {self.floor:.3g})"
+        return f"{self.target.words()}: {'yes' if self.holds else 'NO'}, {self.figure:.3g}{floor}"
 
 
 def all_targets() -> list[Target]:
@@ -81,7 +89,11 @@ def all_targets() -> list[Target]:
         Target("database", "set_many/100B", 12),
         Target("redis-making", "first get", 2),
         Target("hits", "zipf", 1, locmem),
+        Target("hits", "zipf", 73, "", "least", TINYLFU),
+        Target("hits", "scans", 1.1, locmem, of=TINYLFU),
     ]
+    for kind, bound in (("redis", 2.2), ("memcached", 1.3)):
+        found += [Target(f"{kind}-free", case, bound) for case in ("get/100B", "set/100B")]
     for loop in ("asyncio", "uvloop"):
         for tasks, bound in ((1, 1.5), (50, 2.5), (300, 2.5)):
             found.append(Target(f"redis-{loop}", f"tasks/{tasks}", bound))
@@ -99,10 +111,12 @@ def verdict(target: Target, tables: dict[str, Table]) -> Verdict | None:
     """None if the run has not measured what it takes. `tables`: by id."""
     table = tables.get(target.section)
     row = table.row(target.case) if table else None
-    if table is None or row is None or PINYON not in row.values:
+    if table is None or row is None or target.of not in row.values:
         return None
     if target.kind == "value":
-        return at_most(target, row.median(PINYON))
+        return at_most(target, row.median(target.of))
+    if target.kind == "least":
+        return Verdict(target, row.median(target.of), row.median(target.of) >= target.bound)
     if target.kind == "growth":
         small = tables.get(SECTION_OF_SMALL_DIRECTORY)
         other = small.row(target.case) if small else None
@@ -118,12 +132,14 @@ def verdict(target: Target, tables: dict[str, Table]) -> Verdict | None:
 def compared(target: Target, row: Row, against: str) -> Verdict:
     """Against another column, round by round."""
     if target.kind == "added":
-        pairs = zip(row.values[PINYON], row.values[against], strict=True)
+        pairs = zip(row.values[target.of], row.values[against], strict=True)
         return at_most(target, statistics.median(own - other for own, other in pairs))
-    figure = statistics.median(row.times_better(PINYON, against))
+    figure = statistics.median(row.times_better(target.of, against))
     if target.kind == "share":
         return at_most(target, 1 / figure)
-    return Verdict(target, figure, figure >= target.bound)
+    has_floor = target.against == BEST and SOCKET.name in row.values
+    floor = statistics.median(row.times_better(SOCKET.name, against)) if has_floor else None
+    return Verdict(target, figure, figure >= target.bound, floor)
 
 
 def at_most(target: Target, figure: float) -> Verdict:

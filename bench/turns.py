@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from bench import processors
 from bench.peers import SOCKET, Peer, peers_of
 from bench.results import Row, Table
 from bench.scale import Scale
@@ -83,15 +84,22 @@ class Worker:
 class Crew:
     """The processes of one peer, which take each turn together; nearly always there is one."""
 
-    def __init__(self, peer: Peer, command: list[str], processes: int) -> None:
+    def __init__(self, peer: Peer, command: list[str], section: Section) -> None:
         self.peer = peer
         self.command = command
-        self.size = processes
+        self.size = section.processes
+        self.pinned = section.pinned
         self.workers: list[Worker] = []
 
     def __enter__(self) -> Crew:
-        self.workers = [Worker(self.command)]
+        self.workers = [self.worker()]
         return self
+
+    def worker(self) -> Worker:
+        worker = Worker(self.command)
+        if self.pinned:
+            processors.pin(worker.process.pid)
+        return worker
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -102,7 +110,7 @@ class Crew:
     def wait_until_ready(self) -> None:
         self.workers[0].hear_ready()
         # The first one has made what there is to make, such as a table.
-        self.workers += [Worker(self.command) for _ in range(self.size - 1)]
+        self.workers += [self.worker() for _ in range(self.size - 1)]
         for worker in self.workers[1:]:
             worker.hear_ready()
 
@@ -175,6 +183,8 @@ class Measurement:
             table.rows = [self.fresh_row(section, case, crews) for case in section.cases]
             return table
         with ExitStack() as stack:
+            if section.pinned:
+                stack.enter_context(self.stores.pinned(section.kind))
             for crew in crews:
                 stack.enter_context(crew)
             crews = [crew for crew in crews if self.succeeds(section, crew, "start", crew.wait_until_ready)]
@@ -183,7 +193,7 @@ class Measurement:
 
     def crew(self, section: Section, peer: Peer) -> Crew:
         command = command_of(section, peer, self.stores, self.scale, self.socket_program)
-        return Crew(peer, command, section.processes)
+        return Crew(peer, command, section)
 
     def row(self, section: Section, case: Case, crews: list[Crew]) -> Row:
         """One case: everybody is checked, and then takes a turn in every round."""

@@ -1,5 +1,8 @@
 """The bench works: every workload runs once, with turns of a millisecond, on the peers that are installed here."""
 
+import dataclasses
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +16,20 @@ for module in ("matplotlib", "psutil", "rich", "uvicorn"):
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))
 
-from bench import pages, peers, performance_page, results, scale, sections, stores, targets, traces, turns  # noqa: E402
+from bench import (  # noqa: E402
+    pages,
+    peers,
+    performance_page,
+    processors,
+    results,
+    rust_results,
+    scale,
+    sections,
+    stores,
+    targets,
+    traces,
+    turns,
+)
 
 pytestmark = pytest.mark.pinyon_only
 SECTIONS = {section.id: section for section in sections.all_sections(scale.SMOKE)}
@@ -147,6 +163,53 @@ def test_a_target_holds_at_its_bound(kind, bound, holds):
     table.rows = [row("µs", Pinyon=[1.0], other=[4.0])]
     target = targets.Target("id", "case", bound, "other", kind)
     assert targets.verdict(target, {"id": table}).holds is holds
+
+
+def test_a_verdict_says_what_a_bare_socket_would_reach():
+    table = results.Table(
+        "id", "group", "title", {"Pinyon": "pinyon", "other": "incumbent", "bare socket": "floor"}, []
+    )
+    table.rows = [row("µs", Pinyon=[5.0], other=[10.0], **{"bare socket": [4.0]})]
+    found = targets.verdict(targets.Target("id", "case", 3), {"id": table})
+    assert (found.figure, found.holds, found.floor) == (2, False, 2.5)
+    assert "bare socket: 2.5" in found.words()
+
+
+def test_a_target_may_be_about_a_variant_of_pinyon():
+    table = results.Table("id", "group", "title", {"Pinyon": "pinyon", peers.TINYLFU: "variant"}, [])
+    table.rows = [row("%", Pinyon=[60.0], **{peers.TINYLFU: [74.0]})]
+    target = targets.Target("id", "case", 73, "", "least", peers.TINYLFU)
+    assert targets.verdict(target, {"id": table}).holds
+    assert not targets.verdict(dataclasses.replace(target, of="Pinyon"), {"id": table}).holds
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processors are chosen on Linux only")
+def test_a_process_is_pinned_to_one_processor_and_freed_again():
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        before = os.sched_getaffinity(process.pid)
+        with processors.pinned(process.pid):
+            assert len(os.sched_getaffinity(process.pid)) == 1
+        assert os.sched_getaffinity(process.pid) == before
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_figures_of_the_rust_half_become_lines_with_verdicts(tmp_path):
+    def figure(workload, unit, peer, median):
+        return {"workload": workload, "unit": unit, "peer": peer, "median": median, "spread": 0.0}
+
+    rows = [
+        figure("memory get, 1 thread", "ns", "pinyon", 30.0),
+        figure("memory get, 1 thread", "ns", "quick_cache", 20.0),
+        figure("memory get, 2 threads", "ops/s", "pinyon tinylfu", 9e6),
+        figure("memory get, 2 threads", "ops/s", "quick_cache", 6e6),
+    ]
+    (tmp_path / "rust.json").write_text(json.dumps(rows))
+    slow, fast = rust_results.rust_lines(tmp_path / "rust.json")
+    assert "**no**, 1.5" in slow[-1] and "yes, 1.5" in fast[-1]
+    assert rust_results.rust_lines(tmp_path / "none.json") == []
 
 
 @pytest.mark.parametrize("name", traces.TRACES)

@@ -28,10 +28,15 @@ const OVERRIDES_SINGLE: u8 = 4;
 #[derive(Debug)]
 pub(crate) struct Backend {
     state: Mutex<State>,
-    /// The version of the class, and what it overrides: `version << 8 | overrides`.
-    class: AtomicU64,
     /// A method was replaced on this very object.
     patched: AtomicBool,
+}
+
+/// What classes override, `version << 8 | overrides` at the place of the version: no two states of classes have one version.
+static CLASSES: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+
+fn of_class(version: u32) -> &'static AtomicU64 {
+    &CLASSES[version as usize % CLASSES.len()]
 }
 
 /// The attributes of `BaseCache` that are kept here.
@@ -97,7 +102,6 @@ impl Backend {
                 max_entries: 300,
                 cull_frequency: 3,
             }),
-            class: AtomicU64::new(0),
             patched: AtomicBool::new(false),
         }
     }
@@ -189,9 +193,11 @@ impl Backend {
             return Ok(OVERRIDES_KEYS | OVERRIDES_TIMEOUT | OVERRIDES_SINGLE);
         }
         let class = slf.get_type();
-        let known = this.class.load(Ordering::Relaxed);
-        if class_version(&class).is_some_and(|version| u64::from(version) == known >> 8) {
-            return Ok(u8::try_from(known & 0xff).unwrap_or(0));
+        if let Some(version) = class_version(&class) {
+            let known = of_class(version).load(Ordering::Relaxed);
+            if u64::from(version) == known >> 8 {
+                return Ok(u8::try_from(known & 0xff).unwrap_or(0));
+            }
         }
         let mut overrides = 0;
         for (name, accepted) in &hooks(slf.py())?.stand_ins {
@@ -205,8 +211,9 @@ impl Backend {
             }
         }
         // Looked up just now, so the class has a number again.
-        let version = class_version(&class).unwrap_or(0);
-        this.class.store(u64::from(version) << 8 | u64::from(overrides), Ordering::Relaxed);
+        if let Some(version) = class_version(&class) {
+            of_class(version).store(u64::from(version) << 8 | u64::from(overrides), Ordering::Relaxed);
+        }
         Ok(overrides)
     }
 

@@ -86,7 +86,8 @@ class Backend(BaseCache):
         self, location: Any, params: dict[str, Any], given: dict[str, Any] | None = None
     ) -> _pinyon.Configuration:
         """Read the settings; ``given`` is what they were before a setting for all caches was added to them."""
-        says = (self._backend_path, repr(location), repr(params), None if given is params else repr(given))
+        where = location if type(location) is str else (repr(location),)
+        says = (self._backend_path, where, repr(params), None if given is params else repr(given))
         # None before anybody has asked for it. It is another one when the settings have changed.
         settings = caches.__dict__.get("settings")
         known = _latest.get(says)
