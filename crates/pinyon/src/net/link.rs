@@ -27,8 +27,9 @@ use std::time::Instant;
 
 /// What one read asks for at most.
 const READ_CHUNK: usize = 64 * 1024;
-/// With this many bytes waiting to be sent, further requests wait before they are even encoded.
-const ROOM: usize = 1024 * 1024;
+/// With this many bytes waiting to be sent, further requests wait before they are even encoded. Those who wait go on one by one,
+/// a tick of the event loop each: enough for a page of 16 KiB from each of several hundred tasks, or they would time out.
+const ROOM: usize = 8 * 1024 * 1024;
 /// A buffer that grew beyond this is given back when it is empty.
 const KEPT_BUFFER: usize = 256 * 1024;
 /// The most that is set aside for a reply before its bytes come.
@@ -295,7 +296,7 @@ impl<P: Protocol> Link<P> {
             if self.out.capacity() > KEPT_BUFFER {
                 self.out = Vec::new();
             }
-        } else if self.sent > KEPT_BUFFER {
+        } else if self.sent > KEPT_BUFFER.max(self.out.len() / 2) {
             self.base += self.sent as u64;
             self.out.drain(..self.sent);
             self.sent = 0;
