@@ -84,11 +84,11 @@ class Worker:
 class Crew:
     """The processes of one peer, which take each turn together; nearly always there is one."""
 
-    def __init__(self, peer: Peer, command: list[str], section: Section) -> None:
+    def __init__(self, peer: Peer, command: list[str], processes: int = 1, pinned: bool = False) -> None:
         self.peer = peer
         self.command = command
-        self.size = section.processes
-        self.pinned = section.pinned
+        self.size = processes
+        self.pinned = pinned
         self.workers: list[Worker] = []
 
     def __enter__(self) -> Crew:
@@ -193,7 +193,7 @@ class Measurement:
 
     def crew(self, section: Section, peer: Peer) -> Crew:
         command = command_of(section, peer, self.stores, self.scale, self.socket_program)
-        return Crew(peer, command, section)
+        return Crew(peer, command, section.processes, section.pinned)
 
     def row(self, section: Section, case: Case, crews: list[Crew]) -> Row:
         """One case: everybody is checked, and then takes a turn in every round."""
