@@ -56,6 +56,8 @@ class Backend:
     key_func: Callable[[Any, str, Any], str]
     _max_entries: int
     _cull_frequency: int
+    def _made_key(self, key: Any, version: Any = None) -> str:
+        """Return the key that is stored, as ``make_and_validate_key`` makes it."""
     def _note_patched(self) -> None: ...
     def _remember(self, configuration: Configuration) -> None:
         """Keep these attributes for the next backend of the same settings, if its key function is Django's."""

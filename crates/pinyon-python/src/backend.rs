@@ -7,12 +7,12 @@
 use crate::class_version::class_version;
 use crate::configuration::Configuration;
 use crate::hooks::hooks;
-use crate::made_key::MadeKey;
+use crate::made_key::{self, MadeKey};
 use pinyon::{Expiry, Timeout};
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -150,7 +150,7 @@ impl Backend {
             return Ok(());
         }
         // Django's own words, as a warning or an error: that is for the class to say.
-        let text = PyString::from_encoded_object(&PyBytes::new(py, made), Some(c"utf-8"), Some(c"surrogatepass"))?;
+        let text = made_key::to_python(py, made)?;
         slf.call_method1(intern!(py, "validate_key"), (text,)).map(drop)
     }
 
@@ -271,6 +271,22 @@ fn to_expiry(timeout: &Bound<'_, PyAny>) -> PyResult<Expiry> {
 
 #[pymethods]
 impl Backend {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn before_init(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::new()
+    }
+
+    /// The key that is stored, as `make_and_validate_key` makes it.
+    #[pyo3(signature = (key, version = None))]
+    fn _made_key<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+        version: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        Self::make_key(slf, key, version)?.to_python(slf.py())
+    }
+
     #[getter(default_timeout)]
     fn default_timeout(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.attribute(py, Attribute::DefaultTimeout)

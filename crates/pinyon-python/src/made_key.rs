@@ -4,7 +4,7 @@ use crate::backend::{Backend, type_name};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString};
+use pyo3::types::{PyBytes, PyList, PyString};
 use std::ops::Range;
 
 /// UTF-8, or what Python calls `surrogatepass` for the keys that have none.
@@ -30,6 +30,11 @@ impl MadeKey {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// As Python has it.
+    pub(crate) fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        to_python(py, &self.0)
+    }
+
     /// Of a `str`.
     pub(crate) fn of(text: &Bound<'_, PyAny>) -> PyResult<Self> {
         let text = text
@@ -47,6 +52,14 @@ impl AsRef<[u8]> for MadeKey {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// The bytes of a key as Python has it.
+pub(crate) fn to_python<'py>(py: Python<'py>, made: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    if let Ok(text) = std::str::from_utf8(made) {
+        return Ok(PyString::new(py, text));
+    }
+    PyString::from_encoded_object(&PyBytes::new(py, made), Some(c"utf-8"), Some(c"surrogatepass"))
 }
 
 fn text(bytes: &[u8]) -> PyResult<&str> {

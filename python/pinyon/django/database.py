@@ -39,7 +39,7 @@ _writes_left: dict[tuple[str, str], int] = {}
 
 
 @in_sync_thread
-class DatabaseCache(Backend, BaseDatabaseCache):
+class DatabaseCache(_pinyon.Backend, Backend, BaseDatabaseCache):
     """Stands in for ``django.core.cache.backends.db.DatabaseCache``.
 
     LOCATION names the table, which ``manage.py createcachetable`` makes; database routers say on which database. OPTIONS:
@@ -57,31 +57,28 @@ class DatabaseCache(Backend, BaseDatabaseCache):
     def _configure(self, configuration: _pinyon.Configuration) -> None:
         """There is nothing to open."""
 
-    def _note_patched(self) -> None:
-        """Nothing here stands in for a method of Python's."""
-
     # Reading
 
     def get(self, key: Any, default: Any = None, version: Any = None) -> Any:
         """Return the value, or ``default`` if there is none. A stored None is a value."""
-        made = self.make_and_validate_key(key, version=version)
+        made = self._made_key(key, version)
         found = self._fetch([made])
         return found[made] if found else default
 
     def get_many(self, keys: Iterable[Any], version: Any = None) -> dict[Any, Any]:
         """Return the values that there are, by the keys as they were given. One query."""
-        names = [(key, self.make_and_validate_key(key, version=version)) for key in keys]
+        names = [(key, self._made_key(key, version)) for key in keys]
         found = self._fetch(list(dict.fromkeys(made for _, made in names)))
         return {key: found[made] for key, made in names if made in found}
 
     def has_key(self, key: Any, version: Any = None) -> bool:
         """Return whether there is an entry."""
-        made = self.make_and_validate_key(key, version=version)
+        made = self._made_key(key, version)
         return self._read_table("has_key", lambda table: table.contains(made, present()))
 
     def ttl(self, key: Any, version: Any = None) -> int | None:
         """Return the seconds that an entry has left; None if it does not expire, 0 if there is none."""
-        made = self.make_and_validate_key(key, version=version)
+        made = self._made_key(key, version)
         now = present()
         expires = self._read_table("ttl", lambda table: table.expiry(made, now, NEVER))
         if expires is not None:
@@ -104,31 +101,31 @@ class DatabaseCache(Backend, BaseDatabaseCache):
 
     def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> None:
         """Store the value for ``timeout`` seconds; None: for ever; 0 or less: not at all."""
-        made = self.make_and_validate_key(key, version=version)
+        made = self._made_key(key, version)
         self._store({made: value}, timeout)
 
     def set_many(self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> list[Any]:
         """Store many values, hundreds in a statement; return the keys that were not stored."""
-        names = [(key, self.make_and_validate_key(key, version=version)) for key in data]
+        names = [(key, self._made_key(key, version)) for key in data]
         refused = frozenset(self._store({made: data[key] for key, made in names}, timeout))
         return [key for key, made in names if made in refused]
 
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> bool:
         """Store the value if the key has none; return whether it had none."""
-        made = self.make_and_validate_key(key, version=version)
+        made = self._made_key(key, version)
         text, expires = self._encode(value), self._expires(timeout)
         self._cull_if_due(1)
         return self._write_table("add", False, lambda table: table.add(made, text, expires, present()))
 
     def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> bool:
         """Give an existing entry a new timeout; return whether it existed."""
-        made = self.make_and_validate_key(key, version=version)
+        made = self._made_key(key, version)
         expires = self._expires(timeout)
         return self._write_table("touch", False, lambda table: table.touch(made, expires, present()))
 
     def incr(self, key: Any, delta: Any = 1, version: Any = None) -> Any:
         """Add ``delta`` atomically and keep the timeout; return the sum. ValueError if the key has no value."""
-        made = self.make_and_validate_key(key, version=version)
+        made = self._made_key(key, version)
 
         def add_up(table: CacheTable) -> Any:
             text = table.lock(made, present())
@@ -146,20 +143,14 @@ class DatabaseCache(Backend, BaseDatabaseCache):
 
     def delete(self, key: Any, version: Any = None) -> bool:
         """Remove an entry; return whether it existed."""
-        made = self.make_and_validate_key(key, version=version)
+        made = self._made_key(key, version)
 
-        def remove(table: CacheTable) -> bool:
-            if table.delete_live(made, present()):
-                return True
-            # What has expired is as good as gone, but whoever deletes wants it off the disk too.
-            table.delete([made])
-            return False
-
-        return self._change_table("delete", remove)
+        # What has expired is as good as gone, but whoever deletes wants it off the disk too.
+        return self._change_table("delete", lambda table: table.delete_one(made, present()))
 
     def delete_many(self, keys: Iterable[Any], version: Any = None) -> None:
         """Remove many entries, thousands in a statement."""
-        made = {self.make_and_validate_key(key, version=version) for key in keys}
+        made = {self._made_key(key, version) for key in keys}
         if made:
             self._change_table("delete_many", lambda table: table.delete(list(made)))
 
@@ -178,7 +169,7 @@ class DatabaseCache(Backend, BaseDatabaseCache):
         if not rows:
             return refused
         self._cull_if_due(len(rows))
-        for batch in self._table_for_writing().batches(rows):
+        for batch in [rows] if len(rows) == 1 else self._table_for_writing().batches(rows):
             if not self._write_table("set", False, functools.partial(_set, batch, expires)):
                 refused.extend(batch)
         return refused
@@ -226,7 +217,7 @@ class DatabaseCache(Backend, BaseDatabaseCache):
         period = max(1, self._max_entries // COUNTS_PER_FILL)
         # A process that writes little shall count as often, for its size, as one that writes much.
         left = _writes_left.get(place) or random.randint(1, period)
-        left = min(left, period) - writes
+        left = (left if left < period else period) - writes
         _writes_left[place] = left if left > 0 else period
         if left <= 0:
             self._write_table("cull", None, self._cull_table)
@@ -245,10 +236,10 @@ class DatabaseCache(Backend, BaseDatabaseCache):
     # The database
 
     def _table_for_writing(self) -> CacheTable:
-        return CacheTable(connections[router.db_for_write(self.cache_model_class)], self._table)
+        return CacheTable.on(connections[router.db_for_write(self.cache_model_class)], self._table)
 
     def _read_table(self, operation: str, read: Callable[[CacheTable], Result]) -> Result:
-        table = CacheTable(connections[router.db_for_read(self.cache_model_class)], self._table)
+        table = CacheTable.on(connections[router.db_for_read(self.cache_model_class)], self._table)
         try:
             return read(table)
         except TransactionManagementError:

@@ -7,8 +7,9 @@ but the one error that means "somebody was faster".
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, models, transaction
@@ -19,6 +20,9 @@ MAX_KEYS = 10_000
 #: Rows and characters of values in one statement: MySQL and MariaDB take 16 MiB, and a longer one is held in memory twice.
 MAX_ROWS = 500
 MAX_CHARACTERS = 1 << 20
+#: Moments in the form of the database that a table keeps: the present second, and when what is written in it expires.
+MAX_MOMENTS = 16
+SECOND = timedelta(seconds=1)
 
 
 class CacheTable:
@@ -31,28 +35,36 @@ class CacheTable:
         self._table, self._key, self._value, self._expires = map(quote, (name, "cache_key", "value", "expires"))
         # MySQL's usual collations take "key", "KEY" and "key " for one key: what was found must be compared again.
         self._folds = connection.vendor == "mysql"
+        self._moments: dict[tuple[datetime, Any], Any] = {}
+
+    @classmethod
+    def on(cls, connection: Any, name: str) -> CacheTable:
+        """The table, kept with the connection: what its statements say is put together once."""
+        kept = connection.__dict__.get("_pinyon_tables")
+        if kept is None:
+            kept = connection.__dict__["_pinyon_tables"] = {}
+        table: CacheTable | None = kept.get(name)
+        if table is None:
+            table = kept[name] = cls(connection, name)
+        return table
 
     # Reading
 
     def fetch(self, keys: Sequence[str], now: datetime) -> dict[str, str]:
         """Return the values that have not expired, by key."""
-        found: dict[str, Any] = {}
-        for some in _slices(keys, self._max_keys()):
-            rows = self._select(
-                f"SELECT {self._key}, {self._value} FROM {self._table} "
-                f"WHERE {self._key} IN ({_places(some)}) AND {self._expires} >= %s",
-                [*some, self._moment(now)],
-            )
-            found.update(rows)
-        wanted = set(keys)
-        return {key: self.connection.ops.process_clob(value) for key, value in found.items() if key in wanted}
+        moment = self._now(now)
+        if len(keys) == 1:
+            rows = self._select(self._fetch_one, [keys[0], moment])
+        else:
+            rows = []
+            for some in _slices(keys, self._max_keys()):
+                rows += self._select(self._fetch_in(_places(some)), [*some, moment])
+        process, wanted = self.connection.ops.process_clob, set(keys)
+        return {key: process(value) for key, value in rows if key in wanted}
 
     def contains(self, key: str, now: datetime) -> bool:
         """Return whether there is a row that has not expired."""
-        rows = self._select(
-            f"SELECT {self._key} FROM {self._table} WHERE {self._key} = %s AND {self._expires} >= %s",
-            [key, self._moment(now)],
-        )
+        rows = self._select(self._contains, [key, self._now(now)])
         return any(found == key for (found,) in rows)
 
     def expiry(self, key: str, now: datetime, never: datetime) -> datetime | None:
@@ -61,7 +73,7 @@ class CacheTable:
         rows = self._select(
             f"SELECT {self._key}, {self._expires} FROM {self._table} "
             f"WHERE {self._key} = %s AND {self._expires} >= %s AND {self._expires} < %s",
-            [key, self._moment(now), self._moment(never)],
+            [key, self._now(now), self._moment(never)],
         )
         expression = models.Expression(output_field=models.DateTimeField())
         converters = self.connection.ops.get_db_converters(expression) + expression.get_db_converters(self.connection)
@@ -103,11 +115,9 @@ class CacheTable:
     def set(self, rows: dict[str, str], expires: datetime) -> None:
         """Write one batch, in one statement where the database has an upsert."""
         if self._features.supports_update_conflicts:
-            # Where keys fold, a row takes the spelling of the last writer, so that nobody reads another key's value.
-            changed = [*(["cache_key"] if self._folds else []), "value", "expires"]
             moment = self._moment(expires)
             parameters = [parameter for key, value in rows.items() for parameter in (key, value, moment)]
-            self._run(f"{self._insert_into(len(rows))} {self._on_conflict(changed)}", parameters)
+            self._run(self._set_one if len(rows) == 1 else self._set_rows(len(rows)), parameters)
             return
         for key, value in rows.items():
             if not self._replace(key, value, expires) and not self._insert(key, value, expires):
@@ -117,25 +127,22 @@ class CacheTable:
     def add(self, key: str, value: str, expires: datetime, now: datetime) -> bool:
         """Write a row if there is none, or only an expired one; return whether it was written."""
         if self._features.supports_update_conflicts_with_target:
-            statement = f"{self._insert_into(1)} {self._on_conflict(['value', 'expires'])}"
-            statement += f" WHERE {self._table}.{self._expires} < %s"
-            return self._run(statement, [key, value, self._moment(expires), self._moment(now)]) > 0
+            return self._run(self._add, [key, value, self._moment(expires), self._now(now)]) > 0
         if self._insert(key, value, expires):
             return True
-        free, parameters = f"{self._expires} < %s", [self._moment(now)]
+        free, parameters = f"{self._expires} < %s", [self._now(now)]
         if self._folds:
             free, parameters = f"({free} OR NOT {self._spelling(1)})", [*parameters, key]
         return self._replace(key, value, expires, f" AND {free}", parameters)
 
     def touch(self, key: str, expires: datetime, now: datetime) -> bool:
         """Change when a row expires that has not expired yet; return whether there was one."""
-        statement = f"UPDATE {self._table} SET {self._expires} = %s WHERE {self._is(1)} AND {self._expires} >= %s"
-        return self._run(statement, [self._moment(expires), *self._names([key]), self._moment(now)]) > 0
+        return self._run(self._touch, [self._moment(expires), *self._names([key]), self._now(now)]) > 0
 
     def lock(self, key: str, now: datetime) -> str | None:
         """Return the value of a row that nobody else can change until the transaction ends."""
         statement = f"SELECT {self._key}, {self._value} FROM {self._table} WHERE {self._key} = %s"
-        parameters = [key, self._moment(now)]
+        parameters = [key, self._now(now)]
         if self._features.has_select_for_update:
             rows = self._select(f"{statement} AND {self._expires} >= %s FOR UPDATE", parameters)
         else:
@@ -150,10 +157,16 @@ class CacheTable:
         statement = f"UPDATE {self._table} SET {self._value} = %s WHERE {self._is(1)}"
         self._run(statement, [value, *self._names([key])])
 
-    def delete_live(self, key: str, now: datetime) -> bool:
-        """Remove a row that has not expired; return whether there was one."""
-        statement = f"DELETE FROM {self._table} WHERE {self._is(1)} AND {self._expires} >= %s"
-        return self._run(statement, [*self._names([key]), self._moment(now)]) > 0
+    def delete_one(self, key: str, now: datetime) -> bool:
+        """Remove a row, expired or not; return whether there was one that had not expired."""
+        moment = self._now(now)
+        # SQLite has RETURNING too, and takes twice as long with it.
+        if self.connection.vendor == "postgresql":
+            return any(live for (live,) in self._select(self._delete_returning, [key, moment]))
+        if self._run(self._delete_live, [*self._names([key]), moment]) > 0:
+            return True
+        self.delete([key])
+        return False
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove rows, expired or not."""
@@ -166,7 +179,7 @@ class CacheTable:
     def delete_expired(self, now: datetime) -> int:
         """Remove expired rows and return how many there were; but on PostgreSQL those that somebody is writing just now."""
         doomed = self._in_order(f"{self._expires} < %s", "FOR UPDATE SKIP LOCKED")
-        return self._run(f"DELETE FROM {self._table} WHERE {doomed}", [self._moment(now)])
+        return self._run(f"DELETE FROM {self._table} WHERE {doomed}", [self._now(now)])
 
     def delete_soonest(self, number: int) -> None:
         """Remove the rows that would expire first."""
@@ -181,7 +194,50 @@ class CacheTable:
         """Remove all rows."""
         self._run(f"DELETE FROM {self._table}", [])
 
+    # Statements that are kept
+
+    @functools.cached_property
+    def _fetch_one(self) -> str:
+        return self._fetch_in("%s")
+
+    @functools.cached_property
+    def _contains(self) -> str:
+        return f"SELECT {self._key} FROM {self._table} WHERE {self._key} = %s AND {self._expires} >= %s"
+
+    @functools.cached_property
+    def _set_one(self) -> str:
+        return self._set_rows(1)
+
+    @functools.cached_property
+    def _add(self) -> str:
+        upsert = f"{self._insert_into(1)} {self._on_conflict(['value', 'expires'])}"
+        return f"{upsert} WHERE {self._table}.{self._expires} < %s"
+
+    @functools.cached_property
+    def _touch(self) -> str:
+        return f"UPDATE {self._table} SET {self._expires} = %s WHERE {self._is(1)} AND {self._expires} >= %s"
+
+    @functools.cached_property
+    def _delete_returning(self) -> str:
+        live = f"CASE WHEN {self._expires} >= %s THEN 1 ELSE 0 END"
+        return f"DELETE FROM {self._table} WHERE {self._key} = %s RETURNING {live}"
+
+    @functools.cached_property
+    def _delete_live(self) -> str:
+        return f"DELETE FROM {self._table} WHERE {self._is(1)} AND {self._expires} >= %s"
+
     # The parts of statements
+
+    def _fetch_in(self, places: str) -> str:
+        return (
+            f"SELECT {self._key}, {self._value} FROM {self._table} "
+            f"WHERE {self._key} IN ({places}) AND {self._expires} >= %s"
+        )
+
+    def _set_rows(self, rows: int) -> str:
+        # Where keys fold, a row takes the spelling of the last writer, so that nobody reads another key's value.
+        changed = [*(["cache_key"] if self._folds else []), "value", "expires"]
+        return f"{self._insert_into(rows)} {self._on_conflict(changed)}"
 
     def _insert_into(self, rows: int) -> str:
         places = ", ".join(["(%s, %s, %s)"] * rows)
@@ -225,8 +281,20 @@ class CacheTable:
             return condition
         return f"{self._key} IN (SELECT {self._key} FROM {self._table} WHERE {condition} {locking})"
 
+    def _now(self, now: datetime) -> Any:
+        # Rows expire at whole seconds, so that the next whole second decides as the present moment does.
+        return self._moment(now.replace(microsecond=0) + SECOND if now.microsecond else now)
+
     def _moment(self, moment: datetime) -> Any:
-        return self.connection.ops.adapt_datetimefield_value(moment)
+        """What the database takes for a moment. That of the present second is kept."""
+        case = moment, self.connection.timezone
+        adapted = self._moments.get(case)
+        if adapted is None:
+            adapted = self.connection.ops.adapt_datetimefield_value(moment)
+            if len(self._moments) >= MAX_MOMENTS:
+                self._moments.clear()
+            self._moments[case] = adapted
+        return adapted
 
     def _max_keys(self) -> int:
         # One parameter is the present moment.
