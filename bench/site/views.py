@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpResponse
 
-from bench.site.shelves import BOOKS, VISITORS, book, content, content_without_cache, fragment, profile, shelf
+from bench.site.shelves import KNOWN_BOOKS, VISITORS, content, content_without_cache, fragment, profile, shelf
 
 LIFETIME = 24 * 3600  # seconds
 FRAGMENTS = [fragment(visitor) for visitor in range(VISITORS)]
@@ -15,7 +15,7 @@ FRAGMENTS = [fragment(visitor) for visitor in range(VISITORS)]
 def fill(request):
     """Store what the pages expect to find; the counters begin at 0."""
     if settings.HAS_CACHE:
-        cache.set_many({f"book-{pk}": book(pk) for pk in range(BOOKS)}, LIFETIME)
+        cache.set_many(KNOWN_BOOKS, LIFETIME)
         cache.set_many({f"profile-{visitor}": profile(visitor) for visitor in range(VISITORS)}, LIFETIME)
         for visitor in range(VISITORS):
             cache.set(f"visits-{visitor}", 0, LIFETIME)
@@ -23,9 +23,9 @@ def fill(request):
 
 
 async def async_page(request, visitor):
-    if not settings.HAS_CACHE:
-        return answer(content_without_cache(visitor))
     visitor %= VISITORS
+    if not settings.HAS_CACHE:
+        return answer(content_without_cache(visitor, FRAGMENTS))
     keys = shelf(visitor)
     known = await cache.aget(f"profile-{visitor}")
     books = await cache.aget_many(keys)
@@ -37,9 +37,9 @@ async def async_page(request, visitor):
 
 
 def sync_page(request, visitor):
-    if not settings.HAS_CACHE:
-        return answer(content_without_cache(visitor))
     visitor %= VISITORS
+    if not settings.HAS_CACHE:
+        return answer(content_without_cache(visitor, FRAGMENTS))
     keys = shelf(visitor)
     known = cache.get(f"profile-{visitor}")
     books = cache.get_many(keys)

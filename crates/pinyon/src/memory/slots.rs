@@ -1,4 +1,4 @@
-//! Where entries are: a vector whose places are used again, and the two-way lists that run through it.
+//! Where entries are: places that are used again, and the two-way lists that run through them.
 
 use super::Weigh;
 use std::ops::{Index, IndexMut};
@@ -27,64 +27,88 @@ impl<V: Weigh> Entry<V> {
     }
 }
 
+/// Slots that are made together: 4 KiB of entries of 64 bytes.
+const PIECE: usize = 64;
+
+type Piece<V> = [Option<Entry<V>>; PIECE];
+
+/// In pieces, because a vector that grows leaves holes behind and has room for up to twice as many.
 pub(super) struct Slots<V> {
-    slots: Vec<Option<Entry<V>>>,
+    pieces: Vec<Box<Piece<V>>>,
+    /// How many have ever been used; those behind them are empty.
+    len: usize,
     free: Vec<u32>,
 }
 
 impl<V> Slots<V> {
     pub(super) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self { pieces: Vec::new(), len: 0, free: Vec::new() }
     }
 
     pub(super) fn insert(&mut self, entry: Entry<V>) -> u32 {
-        if let Some(index) = self.free.pop() {
-            self.slots[index as usize] = Some(entry);
-            return index;
+        let index = self.free.pop().unwrap_or_else(|| self.grow());
+        *self.slot_mut(index) = Some(entry);
+        index
+    }
+
+    fn grow(&mut self) -> u32 {
+        if self.len == self.pieces.len() * PIECE {
+            let slots: Vec<Option<Entry<V>>> = (0..PIECE).map(|_| None).collect();
+            let Ok(piece) = slots.into_boxed_slice().try_into() else { unreachable!("it has this length") };
+            self.pieces.push(piece);
         }
-        let index = u32::try_from(self.slots.len()).ok().filter(|index| *index != NIL);
-        self.slots.push(Some(entry));
+        let index = u32::try_from(self.len).ok().filter(|index| *index != NIL);
+        self.len += 1;
         index.expect("fewer than 2^32 - 1 entries: they would take 256 GiB")
     }
 
     pub(super) fn take(&mut self, index: u32) -> Option<Entry<V>> {
-        let entry = self.slots[index as usize].take()?;
+        let entry = self.slot_mut(index).take()?;
         self.free.push(index);
         Some(entry)
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&Entry<V>> {
-        self.slots[index as usize].as_ref()
+        self.pieces[index as usize / PIECE][index as usize % PIECE].as_ref()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.free.len() == self.slots.len()
+        self.free.len() == self.len
     }
 
     /// All entries and where they are.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry<V>)> {
-        (0..).zip(&self.slots).filter_map(|(index, entry)| Some((index, entry.as_ref()?)))
+        (0..)
+            .zip(self.pieces.iter().flat_map(|piece| piece.iter()))
+            .filter_map(|(index, entry)| Some((index, entry.as_ref()?)))
+    }
+
+    fn slot_mut(&mut self, index: u32) -> &mut Option<Entry<V>> {
+        &mut self.pieces[index as usize / PIECE][index as usize % PIECE]
     }
 
     #[cfg(test)]
     pub(super) fn audit(&self, len: usize) {
-        assert_eq!(self.slots.iter().flatten().count(), len);
-        assert_eq!(self.free.len() + len, self.slots.len());
-        assert!(self.free.iter().all(|index| self.slots[*index as usize].is_none()));
+        assert_eq!(self.iter().count(), len);
+        assert_eq!(self.free.len() + len, self.len);
+        assert!(self.free.iter().all(|index| self.get(*index).is_none()));
+        assert!(self.pieces.len() == self.len.div_ceil(PIECE));
     }
 }
 
 impl<V> Index<u32> for Slots<V> {
     type Output = Entry<V>;
 
+    #[inline]
     fn index(&self, index: u32) -> &Entry<V> {
-        self.slots[index as usize].as_ref().expect("the table and the lists know entries only")
+        self.get(index).expect("the table and the lists know entries only")
     }
 }
 
 impl<V> IndexMut<u32> for Slots<V> {
+    #[inline]
     fn index_mut(&mut self, index: u32) -> &mut Entry<V> {
-        self.slots[index as usize].as_mut().expect("the table and the lists know entries only")
+        self.slot_mut(index).as_mut().expect("the table and the lists know entries only")
     }
 }
 

@@ -184,12 +184,14 @@ fn churn(memory: &Memory<String>, limits: &Limits, rounds: usize, also: impl Fn(
 fn the_order_of_uses_goes_on_in_a_thread_that_comes_later() {
     let memory: Memory<String> = Memory::with_engines(Policy::Lru, 16, SeedableRandomState::random());
     let limits = Limits { max_entries: 9, ..Limits::default() };
+    // Joined, and not only waited for by the scope: that does not wait for what a thread does when it ends.
+    let in_a_thread = |work: &(dyn Fn() + Sync)| std::thread::scope(|scope| scope.spawn(work).join().unwrap());
     for key in 0..9_u8 {
-        std::thread::scope(|scope| _ = scope.spawn(|| memory.set(&[key], "v".into(), MINUTE, &limits)));
+        in_a_thread(&|| _ = memory.set(&[key], "v".into(), MINUTE, &limits));
     }
     for key in 0..6_u8 {
-        std::thread::scope(|scope| _ = scope.spawn(|| assert!(memory.get(&[key]).is_some())));
+        in_a_thread(&|| assert!(memory.get(&[key]).is_some()));
     }
-    std::thread::scope(|scope| _ = scope.spawn(|| memory.set(b"new", "v".into(), MINUTE, &limits)));
+    in_a_thread(&|| _ = memory.set(b"new", "v".into(), MINUTE, &limits));
     assert_eq!((0..9_u8).filter(|key| memory.contains(&[*key])).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
 }
