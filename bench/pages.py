@@ -36,11 +36,23 @@ from bench.site import shelves  # noqa: E402
 
 ASGI, WSGI = "bench.site.asgi:application", "bench.site.wsgi:application"
 QUIET = ["--log-level", "warning"]
+GRANIAN = ["granian", "--host", HOST, *QUIET, "--workers", "1", "--port", "{}"]
 COMMANDS = {
-    "uvicorn": ["uvicorn", "--host", HOST, *QUIET, "--no-access-log", "--lifespan", "off", "--port", "{}", ASGI],
-    "granian": ["granian", "--host", HOST, *QUIET, "--interface", "asginl", "--workers", "1", "--port", "{}", ASGI],
-    "gunicorn": ["gunicorn", *QUIET, "--threads", "4", "--keep-alive", "60", "--bind", f"{HOST}:{{}}", WSGI],
-    "granian-wsgi": ["granian", "--host", HOST, *QUIET, "--interface", "wsgi", "--workers", "1", "--blocking-threads", "4", "--port", "{}", WSGI],
+    ("asgi", "granian"): [*GRANIAN, "--interface", "asginl", ASGI],
+    ("asgi", "uvicorn"): [
+        "uvicorn",
+        "--host",
+        HOST,
+        *QUIET,
+        "--no-access-log",
+        "--lifespan",
+        "off",
+        "--port",
+        "{}",
+        ASGI,
+    ],
+    ("wsgi", "granian"): [*GRANIAN, "--interface", "wsgi", "--blocking-threads", "4", WSGI],
+    ("wsgi", "gunicorn"): ["gunicorn", *QUIET, "--threads", "4", "--keep-alive", "60", "--bind", f"{HOST}:{{}}", WSGI],
 }
 MIB = 2**20
 CASES = (
@@ -60,6 +72,8 @@ class PageSection:
 
     id: str
     title: str
+    #: "asgi" or "wsgi".
+    interface: str
     server: str
     kind: str
     #: How many connections ask at a time, each one request after the other.
@@ -67,7 +81,7 @@ class PageSection:
 
     @property
     def path(self) -> str:
-        return "/page/sync/{}/" if self.server in ("gunicorn","granian-wsgi") else "/page/async/{}/"
+        return "/page/sync/{}/" if self.interface == "wsgi" else "/page/async/{}/"
 
 
 def page_sections(scale: Scale) -> list[PageSection]:
@@ -75,13 +89,12 @@ def page_sections(scale: Scale) -> list[PageSection]:
     for server in scale.asgi_servers:
         for kind in ("redis", "memcached"):
             title = f"A page with six operations under ASGI ({server}), {TITLES[kind]}"
-            found.append(PageSection(f"asgi-{server}-{kind}", title, server, kind, scale.page_connections))
-    for kind in ("memory", "redis", "memcached"):
-        title = f"A page with six operations under WSGI (gunicorn, four threads), {TITLES[kind]}"
-        found.append(PageSection(f"wsgi-{kind}", title, "gunicorn", kind, min(16, scale.page_connections)))
-    for kind in ("memory", "redis", "memcached"):
-        title = f"A page with six operations under WSGI (granian, four threads), {TITLES[kind]}"
-        found.append(PageSection(f"wsgi-granian-{kind}", title, "granian-wsgi", kind, min(16, scale.page_connections)))
+            found.append(PageSection(f"asgi-{server}-{kind}", title, "asgi", server, kind, scale.page_connections))
+    for server in scale.wsgi_servers:
+        for kind in ("memory", "redis", "memcached"):
+            title = f"A page with six operations under WSGI ({server}, four threads), {TITLES[kind]}"
+            connections = min(16, scale.page_connections)
+            found.append(PageSection(f"wsgi-{server}-{kind}", title, "wsgi", server, kind, connections))
     return found
 
 
@@ -98,7 +111,7 @@ class Site:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
 
     def __enter__(self) -> Site:
-        command = [word.format(self.port) for word in COMMANDS[self.section.server]]
+        command = [word.format(self.port) for word in COMMANDS[self.section.interface, self.section.server]]
         self.process = psutil.Popen(
             [sys.executable, "-m", *command],
             cwd=ROOT,

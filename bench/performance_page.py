@@ -42,7 +42,7 @@ def rendered(reports: list[Report], results: Path = RESULTS) -> str:
                 "what": titles[found.target.section, found.target.case],
                 "target": found.target.words(),
                 "figure": f"{found.figure:.3g}",
-                "floor": None if found.floor is None else f"{found.floor:.3g}",
+                "floor": found.floor,
                 "holds": found.holds,
             }
             for found in every

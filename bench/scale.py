@@ -24,9 +24,13 @@ class Scale:
     page_connections: int
     #: The servers that serve the page under ASGI.
     asgi_servers: tuple[str, ...]
+    #: And under WSGI.
+    wsgi_servers: tuple[str, ...]
 
 
-FULL = Scale("full", 9, 20, 200_000, 200_000, 1_000, 100_000, 3, 5, 300, ("granian", "uvicorn"))
-QUICK = Scale("quick", 5, 20, 50_000, 100_000, 1_000, 20_000, 0.6, 2, 300, ("granian",))
+FULL = Scale(
+    "full", 9, 20, 200_000, 200_000, 1_000, 100_000, 3, 5, 300, ("granian", "uvicorn"), ("granian", "gunicorn")
+)
+QUICK = Scale("quick", 5, 20, 50_000, 100_000, 1_000, 20_000, 0.6, 2, 300, ("granian",), ("granian",))
 #: Shows that everything works, and measures nothing.
-SMOKE = Scale("smoke", 1, 1, 5_000, 5_000, 20, 500, 0.2, 1, 8, ("uvicorn",))
+SMOKE = Scale("smoke", 1, 1, 5_000, 5_000, 20, 500, 0.2, 1, 8, ("uvicorn",), ("gunicorn",))

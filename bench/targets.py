@@ -50,11 +50,11 @@ class Verdict:
     target: Target
     figure: float
     holds: bool
-    #: What a bare socket reaches in the place of Pinyon.
-    floor: float | None = None
+    #: What is reached in the place of Pinyon by that which no client can do without: a bare socket, a page without a cache.
+    floor: str = ""
 
     def words(self) -> str:
-        floor = "" if self.floor is None else f" ({SOCKET.name}: {self.floor:.3g})"
+        floor = f" ({self.floor})" if self.floor else ""
         return f"{self.target.words()}: {'yes' if self.holds else 'NO'}, {self.figure:.3g}{floor}"
 
 
@@ -100,7 +100,8 @@ def all_targets() -> list[Target]:
     for server in ("granian", "uvicorn"):
         found.append(Target(f"asgi-{server}-redis", "cpu", 0.2, NO_CACHE.name, "added"))
         found.append(Target(f"asgi-{server}-redis", "requests", 1.12))
-    found += [Target(f"wsgi-{kind}", "requests", 1.5) for kind in ("memory", "redis", "memcached")]
+    for server in ("granian", "gunicorn"):
+        found += [Target(f"wsgi-{server}-{kind}", "requests", 1.5) for kind in ("memory", "redis", "memcached")]
     return found
 
 
@@ -137,8 +138,8 @@ def compared(target: Target, row: Row, against: str) -> Verdict:
     figure = statistics.median(row.times_better(target.of, against))
     if target.kind == "share":
         return at_most(target, 1 / figure)
-    has_floor = target.against == BEST and SOCKET.name in row.values
-    floor = statistics.median(row.times_better(SOCKET.name, against)) if has_floor else None
+    floors = [name for name in (SOCKET.name, NO_CACHE.name) if name in row.values and target.against == BEST]
+    floor = ", ".join(f"{name}: {statistics.median(row.times_better(name, against)):.3g}" for name in floors)
     return Verdict(target, figure, figure >= target.bound, floor)
 
 

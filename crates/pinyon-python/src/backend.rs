@@ -7,7 +7,7 @@
 use crate::class_version::class_version;
 use crate::configuration::Configuration;
 use crate::hooks::hooks;
-use crate::made_key::{self, MadeKey};
+use crate::made_key::{self, KeyBuffer, MadeKey};
 use pinyon::{Expiry, Timeout};
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::intern;
@@ -121,9 +121,9 @@ impl Backend {
         key: &Bound<'_, PyAny>,
         version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<MadeKey> {
-        let mut made = Vec::new();
+        let mut made = MadeKey::new();
         Self::write_key(slf, key, version, &mut made)?;
-        Ok(MadeKey::new(made))
+        Ok(made)
     }
 
     /// Appends the key that the server sees, validated as the class says.
@@ -131,21 +131,21 @@ impl Backend {
         slf: &Bound<'_, Self>,
         key: &Bound<'_, PyAny>,
         version: Option<&Bound<'_, PyAny>>,
-        out: &mut Vec<u8>,
+        out: &mut impl KeyBuffer,
     ) -> PyResult<()> {
         let py = slf.py();
         if Self::overrides(slf)? & OVERRIDES_KEYS != 0 {
             let keywords = PyDict::new(py);
             keywords.set_item(intern!(py, "version"), version)?;
             let made = slf.call_method(intern!(py, "make_and_validate_key"), (key,), Some(&keywords))?;
-            out.extend_from_slice(MadeKey::of(&made)?.bytes());
+            out.append(MadeKey::of(&made)?.bytes());
             return Ok(());
         }
-        let start = out.len();
+        let start = out.length();
         if !slf.get().write_fast_key(key, version, out) {
-            out.extend_from_slice(Self::slow_key(slf, key, version)?.bytes());
+            out.append(Self::slow_key(slf, key, version)?.bytes());
         }
-        let made = out.get(start..).unwrap_or_default();
+        let made = out.since(start);
         if is_portable(made) {
             return Ok(());
         }
@@ -155,13 +155,17 @@ impl Backend {
     }
 
     /// The default key function on a `str` with the default version. False if that is not what is asked for.
-    fn write_fast_key(&self, key: &Bound<'_, PyAny>, version: Option<&Bound<'_, PyAny>>, out: &mut Vec<u8>) -> bool {
+    fn write_fast_key(
+        &self,
+        key: &Bound<'_, PyAny>,
+        version: Option<&Bound<'_, PyAny>>,
+        out: &mut impl KeyBuffer,
+    ) -> bool {
         let Ok(Ok(key)) = key.cast_exact::<PyString>().map(|key| key.to_str()) else { return false };
         let state = self.state();
         let Some(head) = state.head.as_deref().filter(|_| version.is_none()) else { return false };
-        out.reserve(head.len() + key.len());
-        out.extend_from_slice(head);
-        out.extend_from_slice(key.as_bytes());
+        out.append(head);
+        out.append(key.as_bytes());
         true
     }
 
@@ -181,7 +185,7 @@ impl Backend {
         if is_default {
             let mut made = head(prefix.bind(py), version)?;
             made.extend_from_slice(MadeKey::of(key.str()?.as_any())?.bytes());
-            return Ok(MadeKey::new(made));
+            return Ok(MadeKey::from_bytes(&made));
         }
         MadeKey::of(&function.bind(py).call1((key, prefix, version))?)
     }

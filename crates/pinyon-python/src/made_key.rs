@@ -7,32 +7,95 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
 use std::ops::Range;
 
+/// A key of at most so many bytes needs no memory of its own.
+const SHORT: usize = 64;
+
 /// UTF-8, or what Python calls `surrogatepass` for the keys that have none.
 #[derive(Debug)]
-pub(crate) struct MadeKey(Vec<u8>);
+pub(crate) struct MadeKey {
+    length: usize,
+    short: [u8; SHORT],
+    /// All of a key that is not short.
+    long: Vec<u8>,
+}
 
-impl MadeKey {
-    pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+/// What keys are written into.
+pub(crate) trait KeyBuffer {
+    fn length(&self) -> usize;
+
+    fn append(&mut self, part: &[u8]);
+
+    /// What was appended since it had this length.
+    fn since(&self, start: usize) -> &[u8];
+}
+
+impl KeyBuffer for Vec<u8> {
+    fn length(&self) -> usize {
+        self.len()
     }
 
+    fn append(&mut self, part: &[u8]) {
+        self.extend_from_slice(part);
+    }
+
+    fn since(&self, start: usize) -> &[u8] {
+        self.get(start..).unwrap_or_default()
+    }
+}
+
+impl KeyBuffer for MadeKey {
+    fn length(&self) -> usize {
+        self.length
+    }
+
+    #[inline]
+    fn append(&mut self, part: &[u8]) {
+        let before = self.length;
+        self.length += part.len();
+        if let Some(room) = self.short.get_mut(before..self.length) {
+            room.copy_from_slice(part);
+            return;
+        }
+        if self.long.is_empty() {
+            self.long.extend_from_slice(&self.short[..before]);
+        }
+        self.long.extend_from_slice(part);
+    }
+
+    fn since(&self, start: usize) -> &[u8] {
+        self.bytes().get(start..).unwrap_or_default()
+    }
+}
+
+impl MadeKey {
+    pub(crate) const fn new() -> Self {
+        Self { length: 0, short: [0; SHORT], long: Vec::new() }
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        let mut key = Self::new();
+        key.append(bytes);
+        key
+    }
+
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        self.short.get(..self.length).unwrap_or(&self.long)
     }
 
     /// As text; a lone surrogate cannot leave the process.
     pub(crate) fn text(&self) -> PyResult<&str> {
-        text(&self.0)
+        text(self.bytes())
     }
 
     /// As text, after [`MadeKey::text`] has said that it is some.
     pub(crate) fn checked(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
     }
 
     /// As Python has it.
     pub(crate) fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        to_python(py, &self.0)
+        to_python(py, self.bytes())
     }
 
     /// Of a `str`.
@@ -41,16 +104,16 @@ impl MadeKey {
             .cast::<PyString>()
             .map_err(|_| PyTypeError::new_err(format!("a cache key must be a str, not {}", type_name(text))))?;
         if let Ok(text) = text.to_str() {
-            return Ok(Self(text.as_bytes().to_vec()));
+            return Ok(Self::from_bytes(text.as_bytes()));
         }
         let bytes = text.call_method1(intern!(text.py(), "encode"), ("utf-8", "surrogatepass"))?;
-        Ok(Self(bytes.extract()?))
+        Ok(Self::from_bytes(bytes.extract()?))
     }
 }
 
 impl AsRef<[u8]> for MadeKey {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self.bytes()
     }
 }
 

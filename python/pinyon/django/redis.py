@@ -20,6 +20,12 @@ from pinyon.django.redis_methods.sorted_sets import SortedSets
 #: The one of django-redis's connection factories that says where the servers are.
 SENTINEL_FACTORY = "django_redis.pool.SentinelConnectionFactory"
 
+#: Django-redis's settings for all caches at once.
+IGNORE = "DJANGO_REDIS_IGNORE_EXCEPTIONS"
+LOG_IGNORED = "DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS"
+FACTORY = "DJANGO_REDIS_CONNECTION_FACTORY"
+FOR_ALL_CACHES = frozenset({IGNORE, LOG_IGNORED, FACTORY})
+
 
 class RedisCache(Entries, Keys, Sets, Hashes, SortedSets, Lists, _pinyon.RedisCache, OnTheLoop, Backend):
     """Stands in for ``django.core.cache.backends.redis.RedisCache`` and ``django_redis.cache.RedisCache``.
@@ -29,37 +35,30 @@ class RedisCache(Entries, Keys, Sets, Hashes, SortedSets, Lists, _pinyon.RedisCa
     """
 
     _backend_path = "pinyon.django.RedisCache"
+    #: Whether it does as django-redis's HerdClient does.
+    _herds = False
 
     get_backend_timeout = redis_timeout
-
-    def __new__(cls, location: Any = None, params: Any = None) -> RedisCache:
-        options = (params or {}).get("OPTIONS")
-        client = options.get("CLIENT_CLASS") if isinstance(options, dict) else None
-        # Any other class of this name is an error of the settings.
-        if client is not None and str(client).endswith(".HerdClient"):
-            from pinyon.django.redis_methods.herd import herding
-
-            cls = herding(cast(Any, cls))
-        made: RedisCache = super().__new__(cls, location, params)
-        return made
 
     def _read(
         self, location: Any, params: dict[str, Any], given: dict[str, Any] | None = None
     ) -> _pinyon.Configuration:
-        if for_all_caches("DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS"):
+        options = params.get("OPTIONS")
+        if options and not self._herds and _is_herd_client(options):
+            from pinyon.django.redis_methods.herd import herding
+
+            self.__class__ = herding(cast(Any, type(self)))
+            return self._read(location, params, given)
+        common = for_all_caches()
+        if common.get(LOG_IGNORED):
             self.__dict__["_logs_ignored"] = True
-        return super()._read(location, self._complete(params), params if given is None else given)
+        completed = _with_common(common, params) if common else params
+        return super()._read(location, completed, params if given is None else given)
 
     @classmethod
     def _complete(cls, params: dict[str, Any]) -> dict[str, Any]:
         """Add django-redis's settings for all caches at once; what a cache says itself wins."""
-        options = params.get("OPTIONS") or {}
-        common: dict[str, Any] = {}
-        if for_all_caches("DJANGO_REDIS_IGNORE_EXCEPTIONS"):
-            common["IGNORE_EXCEPTIONS"] = True
-        if for_all_caches("DJANGO_REDIS_CONNECTION_FACTORY") == SENTINEL_FACTORY:
-            common["CONNECTION_FACTORY"] = SENTINEL_FACTORY
-        return {**params, "OPTIONS": {**common, **options}} if common and isinstance(options, dict) else params
+        return _with_common(for_all_caches(), params)
 
     def _log_ignored(self, error: Exception) -> None:
         """Log an error that the settings ignore, as DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS asks."""
@@ -67,17 +66,33 @@ class RedisCache(Entries, Keys, Sets, Hashes, SortedSets, Lists, _pinyon.RedisCa
         logging.getLogger(name).error("Exception ignored: %s", error)
 
 
-def for_all_caches(name: str) -> Any:
-    """Return one of django-redis's settings; None if it is not set.
+def for_all_caches() -> dict[str, Any]:
+    """Return those of django-redis's settings for all caches at once that are set.
 
-    The same as ``getattr(settings, name, None)``, which takes longer than to make a backend if the setting is not there: looks into
-    the settings themselves and, under ``override_settings`` and ``settings.configure``, into those below them.
+    The same as ``getattr(settings, name, None)`` of each, which takes longer than to make a backend if the setting is not there: looks
+    into the settings themselves and, under ``override_settings`` and ``settings.configure``, into those below them.
     """
+    found: dict[str, Any] = {}
     layer = object.__getattribute__(settings, "_wrapped")
     while own := getattr(layer, "__dict__", None):
-        if name in own:
-            return own[name]
-        if name in own.get("_deleted", ()):
-            return None
+        if not own.keys().isdisjoint(FOR_ALL_CACHES):
+            found = {**{name: own[name] for name in FOR_ALL_CACHES if name in own}, **found}
+        if deleted := own.get("_deleted"):
+            found = {**dict.fromkeys(deleted & FOR_ALL_CACHES), **found}
         layer = own.get("default_settings")
-    return None
+    return found
+
+
+def _is_herd_client(options: Any) -> bool:
+    # Any other class of this name is an error of the settings.
+    return isinstance(options, dict) and str(options.get("CLIENT_CLASS")).endswith(".HerdClient")
+
+
+def _with_common(common: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    options = params.get("OPTIONS") or {}
+    added: dict[str, Any] = {}
+    if common.get(IGNORE):
+        added["IGNORE_EXCEPTIONS"] = True
+    if common.get(FACTORY) == SENTINEL_FACTORY:
+        added["CONNECTION_FACTORY"] = SENTINEL_FACTORY
+    return {**params, "OPTIONS": {**added, **options}} if added and isinstance(options, dict) else params

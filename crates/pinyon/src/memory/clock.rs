@@ -10,20 +10,25 @@ pub(super) const NEVER: u64 = u64::MAX;
 /// The coarse clock is behind by one tick of the kernel, at most 10 ms. An entry that has this much left by it is alive.
 const COARSE_SLACK: u64 = 100_000_000;
 
+/// A timeout of at least so many nanoseconds may begin at the coarse clock, and end up to one of its ticks too early.
+const COARSE_TIMEOUT: u64 = 1_000_000_000;
+
 /// The moment of one operation, read when it is first needed.
 pub(super) struct Moment {
     /// 0: not read yet.
     exact: Cell<u64>,
+    /// 0: not read yet.
+    coarse: Cell<u64>,
 }
 
 impl Moment {
     pub(super) const fn unread() -> Self {
-        Self { exact: Cell::new(0) }
+        Self { exact: Cell::new(0), coarse: Cell::new(0) }
     }
 
     #[cfg(test)]
     pub(super) const fn fixed(nanoseconds: u64) -> Self {
-        Self { exact: Cell::new(nanoseconds) }
+        Self { exact: Cell::new(nanoseconds), coarse: Cell::new(nanoseconds) }
     }
 
     /// Nanoseconds of Unix time.
@@ -34,16 +39,21 @@ impl Moment {
         self.exact.get()
     }
 
+    /// As [`Self::nanoseconds`], or up to one tick of the kernel earlier.
+    fn coarse(&self) -> u64 {
+        if self.coarse.get() == 0 {
+            self.coarse.set(coarse_nanoseconds().unwrap_or_else(|| self.nanoseconds()));
+        }
+        self.coarse.get()
+    }
+
     #[inline]
     pub(super) fn has_passed(&self, expires: u64) -> bool {
         expires != NEVER && self.has_come(expires)
     }
 
     fn has_come(&self, expires: u64) -> bool {
-        if self.exact.get() == 0 && coarse_nanoseconds().is_some_and(|coarse| expires > coarse + COARSE_SLACK) {
-            return false;
-        }
-        expires <= self.nanoseconds()
+        expires <= self.coarse() + COARSE_SLACK && expires <= self.nanoseconds()
     }
 
     /// The moment of an expiry. [`Expiry::Now`] is one that has always passed; one beyond the year 2554 is never.
@@ -52,7 +62,9 @@ impl Moment {
             Expiry::Never => NEVER,
             Expiry::Now => 0,
             Expiry::In(duration) => {
-                self.nanoseconds().saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(NEVER))
+                let timeout = u64::try_from(duration.as_nanos()).unwrap_or(NEVER);
+                let start = if timeout >= COARSE_TIMEOUT { self.coarse() } else { self.nanoseconds() };
+                start.saturating_add(timeout)
             }
         }
     }
@@ -81,6 +93,18 @@ fn coarse_nanoseconds() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timeout_of_seconds_ends_at_most_a_tick_too_early_and_never_too_late() {
+        for milliseconds in [1, 999, 1000, 86_400_000] {
+            let (timeout, before) = (Duration::from_millis(milliseconds), unix_nanoseconds());
+            let expires = Moment::unread().after(Expiry::In(timeout));
+            let after = unix_nanoseconds();
+            let timeout = milliseconds * 1_000_000;
+            let early = if timeout < COARSE_TIMEOUT { 0 } else { 20_000_000 };
+            assert!((before + timeout - early..=after + timeout).contains(&expires), "{milliseconds} ms");
+        }
+    }
 
     #[test]
     fn what_has_passed_is_told_as_the_exact_clock_tells_it() {

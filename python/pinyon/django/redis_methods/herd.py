@@ -77,6 +77,7 @@ class _MarkedUnpickler(pickle.Unpickler):
 class Herd(RedisMethods):
     """What stands before the methods of ``RedisCache``."""
 
+    _herds = True
     default_timeout: Any
 
     def _read(self, location: Any, params: dict[str, Any], given: Any = None) -> Any:
