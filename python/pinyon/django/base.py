@@ -47,8 +47,8 @@ class Backend(BaseCache):
     _configuration: _pinyon.Configuration
     #: Whether an error that the settings ignore goes to `_log_ignored`.
     _logs_ignored = False
-    #: Whether BaseCache's attributes are Rust's, so that Rust can set them all at once.
-    _has_own_attributes = False
+    #: Whether each object needs `_initialise`, because Rust cannot set all of BaseCache's attributes at once.
+    _initialises_anew = False
 
     def __init__(self, location: Any, params: dict[str, Any]) -> None:
         # Read first: a wrong value shall be named, not fall back to a default in BaseCache.
@@ -58,15 +58,18 @@ class Backend(BaseCache):
         own["_params"] = params
         own["_location"] = location
         own["_configuration"] = configuration
-        self._initialise(location, params)
+        if self._initialises_anew or not self._recall(configuration):
+            self._initialise(location, params)
         self._configure(configuration)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "_backend_path" not in cls.__dict__:
             follow_overrides(cls)
-        cls._has_own_attributes = cls.__setattr__ is not Backend.__setattr__ or any(
-            getattr(cls, name, None) is not getattr(_pinyon.Backend, name) for name in ATTRIBUTES
+        cls._initialises_anew = (
+            cls.__setattr__ is not Backend.__setattr__
+            or cls._initialise is not Backend._initialise
+            or any(getattr(cls, name, None) is not getattr(_pinyon.Backend, name) for name in ATTRIBUTES)
         )
 
     def _initialise(self, location: Any, params: dict[str, Any]) -> None:
@@ -74,13 +77,10 @@ class Backend(BaseCache):
 
         What it makes of the same settings is remembered.
         """
-        if self._has_own_attributes:
-            BaseCache.__init__(self, params)
-        elif not self._recall(self._configuration):
-            before = len(self.__dict__)
-            BaseCache.__init__(self, params)
-            if len(self.__dict__) == before:
-                self._remember(self._configuration)
+        before = len(self.__dict__)
+        BaseCache.__init__(self, params)
+        if not self._initialises_anew and len(self.__dict__) == before:
+            self._remember(self._configuration)
 
     def _read(
         self, location: Any, params: dict[str, Any], given: dict[str, Any] | None = None

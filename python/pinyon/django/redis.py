@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, cast
 
-from django.conf import settings
+from django.conf import global_settings, settings
 
 from pinyon import _pinyon
 from pinyon.django.asynchronous import OnTheLoop
@@ -74,7 +74,9 @@ def for_all_caches() -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     layer = object.__getattribute__(settings, "_wrapped")
-    while own := getattr(layer, "__dict__", None):
+    # Django's own defaults have none of them.
+    while layer is not None and layer is not global_settings:
+        own = getattr(layer, "__dict__", {})
         if not own.keys().isdisjoint(FOR_ALL_CACHES):
             found = {**{name: own[name] for name in FOR_ALL_CACHES if name in own}, **found}
         if deleted := own.get("_deleted"):

@@ -5,7 +5,7 @@ use super::lock::Lock;
 use crate::error::{Error, ErrorKind, Result};
 use md5::{Digest, Md5};
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -81,6 +81,13 @@ impl Directory {
             Ok(Head::read(&head))
         });
         found(read).map_err(|error| self.failed("read", file_name, error))
+    }
+
+    /// Writes another head over that of a file, which has the same length; false if there is no such file.
+    pub(super) fn overwrite_head(&self, file_name: &str, head: &[u8]) -> Result<bool> {
+        let write = || OpenOptions::new().write(true).open(self.path(file_name))?.write_all(head);
+        let written = found(write()).map_err(|error| self.failed("write", file_name, error))?;
+        Ok(written.is_some())
     }
 
     /// The bytes that a file has; none if there is no such file.

@@ -58,14 +58,8 @@ pub(super) fn write(deadline: Deadline, value: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap_or_default()
 }
 
-/// The file of an entry whose value is compressed already.
-pub(super) fn write_compressed(deadline: Deadline, compressed: &[u8]) -> Vec<u8> {
-    let mut file = head(deadline);
-    file.extend_from_slice(compressed);
-    file
-}
-
-fn head(deadline: Deadline) -> Vec<u8> {
+/// What stands before the value.
+pub(super) fn head(deadline: Deadline) -> Vec<u8> {
     let expiry = match deadline {
         Deadline::Never => None,
         Deadline::At(moment) => Some(moment),

@@ -36,8 +36,8 @@ enum Entry {
     Missing,
     /// What cannot be read.
     Broken,
-    /// An entry: its value, and the same as it is stored, without the garbage that may follow it.
-    Live { deadline: Deadline, value: Vec<u8>, compressed: Vec<u8> },
+    /// An entry: its value, where that begins in the file, the same as it is stored, and how much garbage follows it.
+    Live { deadline: Deadline, value: Vec<u8>, value_at: usize, compressed: Vec<u8>, garbage: usize },
 }
 
 impl FileStore {
@@ -127,9 +127,13 @@ impl FileStore {
         let Head::Entry { deadline, value_at } = head else { return Ok(Entry::Broken) };
         let compressed = &bytes[value_at..];
         Ok(match format::read_value(compressed) {
-            Some(value) => {
-                Entry::Live { deadline, compressed: compressed[..value.compressed].to_vec(), value: value.bytes }
-            }
+            Some(value) => Entry::Live {
+                deadline,
+                value_at,
+                compressed: compressed[..value.compressed].to_vec(),
+                garbage: compressed.len() - value.compressed,
+                value: value.bytes,
+            },
             None => Entry::Broken,
         })
     }
@@ -230,9 +234,15 @@ impl Store for FileStore {
             return Ok(false);
         }
         let Some(_held) = self.directory.lock(Lock::of(&name))? else { return Ok(false) };
-        let Entry::Live { compressed, .. } = self.entry(&name)? else { return Ok(false) };
+        let Entry::Live { compressed, value_at, garbage, .. } = self.entry(&name)? else { return Ok(false) };
         let Some(deadline) = deadline(expiry) else { return self.remove(&name) };
-        let content = format::write_compressed(deadline, &compressed);
+        let head = format::head(deadline);
+        if head.len() == value_at && garbage == 0 {
+            // One moment for another, as Django writes it: a new file would take ten times as long. Whoever reads in between
+            // sees the old moment or the new one, or bytes of both, which is a miss at worst.
+            return self.directory.overwrite_head(&name, &head);
+        }
+        let content = [head, compressed].concat();
         self.replace(&name, self.directory.write_temporary(&content)?, &content).map(|()| true)
     }
 

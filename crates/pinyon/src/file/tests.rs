@@ -122,6 +122,24 @@ fn bytes_after_the_value_are_ignored_and_touch_and_incr_drop_them() {
 }
 
 #[test]
+fn touch_puts_one_moment_over_another_and_makes_a_new_file_where_there_was_none() {
+    use std::os::unix::fs::MetadataExt;
+    let (directory, store) = open(|_| {});
+    let path = directory.path().join(FOO_NAME);
+    let inode = || fs::metadata(&path).unwrap().ino();
+    store.set(":1:foo", item(BAR), MINUTE).unwrap();
+    let first = File::open(&path).unwrap();
+    let before = inode();
+    assert!(store.touch(":1:foo", Expiry::In(Duration::from_secs(600))).unwrap());
+    assert_eq!(inode(), before);
+    assert!(matches!(store.ttl(":1:foo").unwrap(), Ttl::Left(left) if left > Duration::from_secs(500)));
+    assert_eq!(store.fetch(":1:foo").unwrap().as_deref(), Some(BAR));
+    assert!(store.touch(":1:foo", Expiry::Never).unwrap());
+    assert_ne!(inode(), before, "{first:?} keeps its number");
+    assert_eq!(fs::read(&path).unwrap(), FOO);
+}
+
+#[test]
 fn a_broken_file_is_an_item_without_bytes() {
     let (directory, store) = open(|_| {});
     let path = directory.path().join(FOO_NAME);
