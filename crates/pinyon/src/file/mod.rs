@@ -4,8 +4,8 @@
 //! most 65 empty files `.pinyon-*.lock`, and while something is written a `.pinyon-*.tmp`; Django leaves both alone.
 //!
 //! # What is atomic
-//! A file is written beside the old one and renamed over it, so a reader sees the old entry or the new one, whole. Whoever
-//! changes an entry holds the lock of its key (`flock`, which ends with the process), so `add` and `incr` are atomic between
+//! A file is written beside the old one and renamed over it, so a reader sees the old entry or the new one, whole; only `touch`
+//! writes a moment over a moment. Whoever changes an entry holds the lock of its key (`flock`, which ends with the process), so `add` and `incr` are atomic between
 //! processes that use Pinyon. Reading takes no lock.
 //!
 //! # Culling
