@@ -10,6 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 PACKAGES = (
     "Django",
     "asgiref",
@@ -38,10 +40,14 @@ def facts() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "processors": os.cpu_count(),
-        # Of the last minute, before the bench begins: whether somebody else was at work.
-        "load": round(os.getloadavg()[0], 1),
+        "load": busy_processors(),
         "versions": versions(),
     }
+
+
+def busy_processors() -> float:
+    """How many processors others keep busy before the bench begins. The system's load would count what has ended as well."""
+    return round(psutil.cpu_percent(interval=2) / 100 * (os.cpu_count() or 1), 2)
 
 
 def processor() -> str:

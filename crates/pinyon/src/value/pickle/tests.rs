@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
@@ -77,6 +78,38 @@ fn repeated_field_names_are_written_once() {
     let bytes = to_vec(&books).unwrap();
     assert_eq!(bytes.windows(5).filter(|window| window == b"price").count(), 1);
     assert_eq!(from_slice::<Vec<Book>>(&bytes).unwrap(), books);
+}
+
+#[test]
+fn many_field_names_are_written_once_each() {
+    const NAMES: [&str; 40] = {
+        let all = "name00name01name02name03name04name05name06name07name08name09name10name11name12name13name14name15name16\
+                   name17name18name19name20name21name22name23name24name25name26name27name28name29name30name31name32name33\
+                   name34name35name36name37name38name39";
+        let (mut names, mut number) = ([""; 40], 0);
+        while number < 40 {
+            names[number] = all.split_at(number * 6).1.split_at(6).0;
+            number += 1;
+        }
+        names
+    };
+    struct Wide(u8);
+    impl Serialize for Wide {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut fields = serializer.serialize_struct("Wide", NAMES.len())?;
+            for name in NAMES {
+                fields.serialize_field(name, &self.0)?;
+            }
+            fields.end()
+        }
+    }
+    let bytes = to_vec(&[Wide(1), Wide(2), Wide(3)]).unwrap();
+    for name in NAMES {
+        assert_eq!(bytes.windows(6).filter(|window| *window == name.as_bytes()).count(), 1, "{name}");
+    }
+    let read: Vec<BTreeMap<String, u8>> = from_slice(&bytes).unwrap();
+    let expected = |value| NAMES.iter().map(|name| ((*name).to_owned(), value)).collect::<BTreeMap<_, _>>();
+    assert_eq!(read, [1, 2, 3].map(expected));
 }
 
 #[test]

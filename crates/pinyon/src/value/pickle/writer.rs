@@ -13,7 +13,7 @@ const FRAME_MINIMUM: usize = 4;
 const FRAME_HEADER: usize = 9;
 
 /// Objects of which CPython only ever has one, so that their second use is a reference to the first.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Shared {
     EmptyStr,
     Character(char),
@@ -27,12 +27,45 @@ pub(super) struct Writer {
     out: Vec<u8>,
     frame_start: Option<usize>,
     memoized: u32,
-    shared: HashMap<Shared, u32, foldhash::fast::RandomState>,
+    shared: Places,
 }
+
+/// Room for most values, so that they are not moved while they grow.
+const USUAL: usize = 256;
 
 impl Default for Writer {
     fn default() -> Self {
-        Self { out: vec![op::PROTO, 5], frame_start: None, memoized: 0, shared: HashMap::default() }
+        let mut out = Vec::with_capacity(USUAL);
+        out.extend_from_slice(&[op::PROTO, 5]);
+        Self { out, frame_start: None, memoized: 0, shared: Places::default() }
+    }
+}
+
+/// As many as are faster looked through than hashed.
+const FEW: usize = 16;
+
+/// Where shared objects are in the memo.
+#[derive(Default)]
+struct Places {
+    few: Vec<(Shared, u32)>,
+    /// All of them, if they are more than a few.
+    many: HashMap<Shared, u32, foldhash::fast::RandomState>,
+}
+
+impl Places {
+    /// The place of an object, which is `next` if it has none.
+    fn get_or_insert(&mut self, shared: Shared, next: u32) -> u32 {
+        if self.many.is_empty() {
+            if let Some((_, place)) = self.few.iter().find(|(other, _)| *other == shared) {
+                return *place;
+            }
+            if self.few.len() < FEW {
+                self.few.push((shared, next));
+                return next;
+            }
+            self.many.extend(self.few.drain(..));
+        }
+        *self.many.entry(shared).or_insert(next)
     }
 }
 
@@ -53,6 +86,7 @@ impl Writer {
     }
 
     /// Appends `bytes` to the frame.
+    #[inline]
     pub(super) fn write(&mut self, bytes: &[u8]) {
         if self.frame_start.is_none() {
             self.frame_start = Some(self.out.len());
@@ -83,7 +117,7 @@ impl Writer {
     /// Writes a reference if `shared` has been written before, and else notes that it is written now.
     fn is_written(&mut self, shared: Shared) -> bool {
         let next = self.memoized;
-        let index = *self.shared.entry(shared).or_insert(next);
+        let index = self.shared.get_or_insert(shared, next);
         if index == next {
             return false;
         }
