@@ -243,9 +243,9 @@ impl<V: Weigh> Engine<V> {
         self.set_expires(index, expires);
     }
 
-    /// Checks everything that must hold between two operations.
+    /// Checks everything that must hold between two operations, and returns when the first entry expires.
     #[cfg(test)]
-    pub(super) fn audit(&self) {
+    pub(super) fn audit(&self) -> u64 {
         assert_eq!(self.order.audit(&self.slots), self.len());
         self.slots.audit(self.len());
         let (mut bytes, mut expiring) = (0, 0);
@@ -256,5 +256,6 @@ impl<V: Weigh> Engine<V> {
             expiring += usize::from(entry.expires != NEVER);
         }
         assert_eq!((bytes, expiring), (self.bytes, self.expiries.audit(&self.slots)));
+        self.slots.iter().map(|(_, entry)| entry.expires).min().unwrap_or(NEVER)
     }
 }

@@ -183,6 +183,21 @@ fn an_update_beyond_max_bytes_removes_the_entry_and_one_within_makes_room() {
     assert_eq!((cache.memory.len(), cache.memory.bytes()), (0, 0));
 }
 
+#[test]
+fn an_entry_that_an_update_made_room_for_still_expires_before_a_live_one_leaves() {
+    let mut cache = Cache::new(300, 3, Some(400));
+    assert!(cache.set(b"old", 5, nanoseconds(SECOND)) && cache.set(b"1", 5, nanoseconds(2 * SECOND)));
+    cache.pass(SECOND);
+    let grown = |_: &Value| (Some(vec![0; 200].into_boxed_slice()), ());
+    assert!(cache.memory.update(b"1", &cache.limits, grown).is_some());
+    assert!(cache.set(b"2", 5, Expiry::Never));
+    assert_eq!(cache.get(1), Some(200));
+    cache.pass(SECOND);
+    assert!(cache.set(b"3", 5, Expiry::Never));
+    assert_eq!(cache.alive(0..4), [2, 3]);
+    assert_eq!((cache.memory.counters().expired, cache.memory.counters().evictions), (2, 0));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Get(u8),
@@ -416,7 +431,7 @@ proptest! {
         for one in steps {
             let now = memory.stopped_at.load(Ordering::Relaxed);
             prop_assert_eq!(step(&memory, &limits, &one), model.step(&one, now), "{:?}", one);
-            memory.shards.each().for_each(|engine| engine.audit());
+            memory.shards.audit();
             let now = memory.stopped_at.load(Ordering::Relaxed);
             let live: Vec<_> = model.entries.iter().filter(|entry| entry.2 > now).collect();
             let keys: Vec<_> = live.iter().map(|entry| entry.0.clone()).collect();
@@ -474,7 +489,7 @@ proptest! {
                 let key = key.unwrap_or_default();
                 prop_assert_eq!(memory.contains(&key), model.live(&key, now).is_some(), "just written: {:?}", one);
             }
-            memory.shards.each().for_each(|engine| engine.audit());
+            memory.shards.audit();
             for key in memory.keys() {
                 let entry = model.entries.iter().find(|entry| *entry.0 == *key);
                 prop_assert!(entry.is_some(), "an entry that was removed or overwritten came back");

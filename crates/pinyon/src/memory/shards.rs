@@ -92,6 +92,13 @@ impl<V: Weigh> Shards<V> {
         (0..self.engines.len()).map(|number| self.lock_number(number))
     }
 
+    /// Checks everything that must hold between two operations.
+    #[cfg(test)]
+    pub(super) fn audit(&self) {
+        let first_expiry = self.each().map(|engine| engine.audit()).min().unwrap_or(NEVER);
+        assert!(self.totals.0.soonest_expiry.load(Ordering::Relaxed) <= first_expiry, "it would not be looked for");
+    }
+
     fn lock_number(&self, number: usize) -> Locked<'_, V> {
         // A panic in a caller's closure leaves the engine whole, so a poisoned lock is taken as any other.
         let engine = self.engines[number].0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -203,8 +210,10 @@ impl<V: Weigh> AllLocked<'_, V> {
         self.engines.iter().map(|engine| engine.bytes()).sum()
     }
 
-    pub(super) fn will_expire(&self, expires: u64) {
+    /// As [`Engine::store`]. To be used after room was made, which looks for the next expiry without this entry.
+    pub(super) fn store(&mut self, key: Key<'_>, found: Option<u32>, value: V, expires: u64, removed: &mut Removed<V>) {
         self.engines[0].will_expire(expires);
+        self.of(key).store(key, found, value, expires, removed);
     }
 
     pub(super) fn remove_expired(&mut self, now: &Moment, removed: &mut Removed<V>) {

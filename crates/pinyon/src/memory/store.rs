@@ -330,8 +330,7 @@ impl<V: Weigh> Memory<V> {
         if found.is_none() {
             all.make_room(1, weight, max_entries, limits.max_bytes, now, removed);
         }
-        all.will_expire(expires);
-        all.of(key).store(key, found, value, expires, removed);
+        all.store(key, found, value, expires, removed);
         Added::Stored
     }
 
@@ -355,7 +354,7 @@ impl<V: Weigh> Memory<V> {
             removed.push(value);
         } else {
             all.make_room(1, after, usize::MAX, Some(max_bytes), &now, removed);
-            all.of(key).store(key, None, value, expires, removed);
+            all.store(key, None, value, expires, removed);
         }
         Some(result)
     }
