@@ -9,14 +9,19 @@ pub(super) fn mask_credentials(text: &str) -> String {
         _ => (text, ""),
     };
     let (scheme, rest) = match text.find("://") {
-        Some(at) => text.split_at(at + 3),
-        None => ("", text),
+        Some(at) if is_scheme(&text[..at]) => text.split_at(at + 3),
+        _ => ("", text),
     };
     match rest.rsplit_once('@') {
         Some((_, rest)) => format!("{scheme}***@{rest}{query}"),
         None if scheme.is_empty() => format!("{rest}{query}"),
         None => format!("{scheme}{}{query}", mask_port(rest)),
     }
+}
+
+/// Whether text may be a scheme (RFC 3986, 3.1). Something else before `://` may be a part of a password that has them in it.
+fn is_scheme(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
 /// Masks what stands in the place of a port and is none.
@@ -45,6 +50,7 @@ mod tests {
             "redis://:s3cret",
             "redis://:s3cret/1",
             "redis:/:s3cret@host",
+            "redis:/:s3://cret@host",
             "user:s3cret@host:11211",
             "redis+cluster://user:s3cret@host1:7000,host2:7000",
             "rediss+cluster://host1:7000,:s3cret",
