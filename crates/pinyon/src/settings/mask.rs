@@ -9,11 +9,12 @@ pub(super) fn mask_credentials(text: &str) -> String {
         _ => (text, ""),
     };
     let (scheme, rest) = match text.find("://") {
-        Some(at) if is_scheme(&text[..at]) => text.split_at(at + 3),
-        _ => ("", text),
+        Some(at) => text.split_at(at + 3),
+        None => ("", text),
     };
     match rest.rsplit_once('@') {
-        Some((_, rest)) => format!("{scheme}***@{rest}{query}"),
+        Some((_, rest)) if is_scheme(scheme.trim_end_matches("://")) => format!("{scheme}***@{rest}{query}"),
+        Some((_, rest)) => format!("***@{rest}{query}"),
         None if scheme.is_empty() => format!("{rest}{query}"),
         None => format!("{scheme}{}{query}", mask_port(rest)),
     }
@@ -51,6 +52,7 @@ mod tests {
             "redis://:s3cret/1",
             "redis:/:s3cret@host",
             "redis:/:s3://cret@host",
+            " redis://:s3cret",
             "user:s3cret@host:11211",
             "redis+cluster://user:s3cret@host1:7000,host2:7000",
             "rediss+cluster://host1:7000,:s3cret",
