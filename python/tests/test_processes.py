@@ -1,5 +1,6 @@
 """Threads, fork, gunicorn with preload, and Ctrl-C."""
 
+import ctypes
 import json
 import os
 import queue
@@ -77,9 +78,9 @@ def test_threads_share_connections(name, params, configure, request):
     assert server.connections() <= before + 4
 
 
-def in_child(work):
+def in_child(work, fork=os.fork):
     """Fork; the child runs `work` and ends. Its pid; failures show in the exit status."""
-    pid = os.fork()
+    pid = fork()
     if pid:
         return pid
     status = 1
@@ -121,6 +122,16 @@ def test_parent_and_child_use_connections_opened_before_the_fork(name, forking):
     if name != "memory":
         assert cache.get("total") == 10 + 3 * 400
         assert cache.get("own-child-2") == ["child-2", 199]
+
+
+@pytest.mark.pinyon_only
+def test_a_fork_that_python_is_not_told_of_is_noticed(forking):
+    cache = forking
+    mix(cache, "before", 5)
+    # As an embedding server's own code does it: none of Python's handlers run.
+    child = in_child(lambda: mix(cache, "child", 200), fork=ctypes.PyDLL(None).fork)
+    mix(cache, "parent", 200)
+    assert ended_well(child)
 
 
 @SERVED

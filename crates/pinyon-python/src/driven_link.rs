@@ -47,7 +47,8 @@ impl<P: Protocol> AnyLink for Mutex<Link<P>> {
     }
 
     fn receive(&self) {
-        lock(self).receive();
+        let received = lock(self).receive();
+        drop(received);
     }
 
     fn expire(&self) {
@@ -250,7 +251,7 @@ impl DrivenLink {
     }
 
     pub(crate) fn end(&self, py: Python<'_>, error: &Error) {
-        if self.state.get().process == std::process::id() {
+        if self.state.get().process == pinyon::process::id() {
             self.link.abandon(error);
             self.detach(py);
         } else {

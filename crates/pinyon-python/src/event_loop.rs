@@ -91,7 +91,7 @@ impl LoopState {
     }
 
     fn is(&self, id: usize) -> bool {
-        self.id == id && !self.closed.load(Ordering::Relaxed) && self.process == std::process::id()
+        self.id == id && !self.closed.load(Ordering::Relaxed) && self.process == pinyon::process::id()
     }
 
     fn make(event_loop: &Bound<'_, PyAny>, id: usize) -> PyResult<Py<Self>> {
@@ -101,7 +101,7 @@ impl LoopState {
         let state = Py::new(
             py,
             Self {
-                process: std::process::id(),
+                process: pinyon::process::id(),
                 id,
                 event_loop: PyWeakrefReference::new_with(event_loop, gone)?.unbind(),
                 closed: AtomicBool::new(false),
@@ -125,7 +125,7 @@ impl LoopState {
             let is_closed = |event_loop: Bound<'_, PyAny>| {
                 event_loop.call_method0(intern!(py, "is_closed")).and_then(|closed| closed.extract::<bool>())
             };
-            let over = state.process != std::process::id()
+            let over = state.process != pinyon::process::id()
                 || match state.event_loop(py) {
                     Some(event_loop) => is_closed(event_loop).unwrap_or(true),
                     None => true,
@@ -183,7 +183,7 @@ impl LoopState {
             link.get().end(py, &error);
         }
         // Operations of a closed loop have nobody who waits for them; those of one that ends hear of it.
-        if self.process == std::process::id() {
+        if self.process == pinyon::process::id() {
             self.ready.run(py);
         }
         drop((links, stores));
@@ -218,7 +218,7 @@ fn loop_is_gone(py: Python<'_>, reference: &Bound<'_, PyAny>) {
 pub(crate) fn open_connections<S: ServerStore>(store: &Arc<S>) -> usize {
     let id = Arc::as_ptr(store) as usize;
     let loops = guard(&LOOPS);
-    let here = loops.iter().map(Py::get).filter(|state| state.process == std::process::id());
+    let here = loops.iter().map(Py::get).filter(|state| state.process == pinyon::process::id());
     here.map(|state| {
         let links = guard(&state.links);
         links.iter().filter(|link| link.get().is_open_to(id)).count()
@@ -240,7 +240,7 @@ pub(crate) struct LoopLinks<S: ServerStore> {
 impl<S: ServerStore> Links<S::Protocol> for LoopLinks<S> {
     type Shared = LoopLink<S::Protocol>;
 
-    fn link(&self, server: usize) -> Result<Option<Arc<Self::Shared>>> {
+    fn link(&self, server: usize, unusable: Option<&Self::Shared>) -> Result<Option<Arc<Self::Shared>>> {
         let Some(to) = self.store.servers().get(server) else { return Ok(None) };
         // The store may have got servers since.
         while self.current.count() <= server {
@@ -248,12 +248,9 @@ impl<S: ServerStore> Links<S::Protocol> for LoopLinks<S> {
         }
         let Some(current) = self.current.get(server) else { return Ok(None) };
         let mut current = guard(current);
-        if let Some(shared) = &*current {
-            let mut link = shared.lock();
-            link.probe();
-            if link.is_usable() {
-                return Ok(Some(shared.clone()));
-            }
+        let is_other = |link: &Self::Shared| unusable.is_none_or(|unusable| !std::ptr::eq(link, unusable));
+        if let Some(shared) = current.as_ref().filter(|shared| is_other(shared)) {
+            return Ok(Some(shared.clone()));
         }
         let made = Python::attach(|py| LoopLink::make(py, &self.state, to, Arc::as_ptr(&self.store) as usize));
         let made = made.map_err(|error| {

@@ -58,6 +58,7 @@ pub mod key;
 pub mod memcached;
 pub mod memory;
 pub mod net;
+pub mod process;
 pub mod redis;
 mod server_store;
 pub mod settings;

@@ -92,7 +92,7 @@ impl Flights {
     /// The table of this process. After a fork it is a new one.
     fn table(&self) -> Arc<Table> {
         let table = self.table.load_full();
-        if table.process == std::process::id() {
+        if table.process == crate::process::id() {
             return table;
         }
         self.table.compare_and_swap(&table, Arc::new(Table::new()));
@@ -102,7 +102,7 @@ impl Flights {
 
 impl Table {
     fn new() -> Self {
-        Self { process: std::process::id(), waiting: Mutex::default() }
+        Self { process: crate::process::id(), waiting: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, VecDeque<Arc<Seat>>>> {

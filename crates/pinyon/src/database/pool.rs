@@ -2,8 +2,8 @@
 
 use super::address::{Address, Engine};
 use super::connection::{Connection, Failure};
+use crate::process;
 use std::fmt;
-use std::process;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

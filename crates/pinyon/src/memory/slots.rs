@@ -30,7 +30,9 @@ impl<V: Weigh> Entry<V> {
 /// Slots that are made together: 4 KiB of entries of 64 bytes.
 const PIECE: usize = 64;
 
-type Piece<V> = [Option<Entry<V>>; PIECE];
+/// Aligned to a line of the processor's cache, so that an entry of 64 bytes lies in one line and not in two.
+#[repr(align(64))]
+struct Piece<V>([Option<Entry<V>>; PIECE]);
 
 /// In pieces, because a vector that grows leaves holes behind and has room for up to twice as many.
 pub(super) struct Slots<V> {
@@ -53,9 +55,7 @@ impl<V> Slots<V> {
 
     fn grow(&mut self) -> u32 {
         if self.len == self.pieces.len() * PIECE {
-            let slots: Vec<Option<Entry<V>>> = (0..PIECE).map(|_| None).collect();
-            let Ok(piece) = slots.into_boxed_slice().try_into() else { unreachable!("it has this length") };
-            self.pieces.push(piece);
+            self.pieces.push(Box::new(Piece([const { None }; PIECE])));
         }
         let index = u32::try_from(self.len).ok().filter(|index| *index != NIL);
         self.len += 1;
@@ -69,7 +69,7 @@ impl<V> Slots<V> {
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&Entry<V>> {
-        self.pieces[index as usize / PIECE][index as usize % PIECE].as_ref()
+        self.pieces[index as usize / PIECE].0[index as usize % PIECE].as_ref()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -79,12 +79,12 @@ impl<V> Slots<V> {
     /// All entries and where they are.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry<V>)> {
         (0..)
-            .zip(self.pieces.iter().flat_map(|piece| piece.iter()))
+            .zip(self.pieces.iter().flat_map(|piece| &piece.0))
             .filter_map(|(index, entry)| Some((index, entry.as_ref()?)))
     }
 
     fn slot_mut(&mut self, index: u32) -> &mut Option<Entry<V>> {
-        &mut self.pieces[index as usize / PIECE][index as usize % PIECE]
+        &mut self.pieces[index as usize / PIECE].0[index as usize % PIECE]
     }
 
     #[cfg(test)]

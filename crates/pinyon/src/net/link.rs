@@ -56,6 +56,7 @@ pub struct Link<P: Protocol> {
     parser: P::Parser,
     scratch: Box<[u8]>,
     complete: Vec<Complete<P>>,
+    received: Vec<(Arc<Slot<P>>, Reply<P>)>,
     last_received: Instant,
     retired: bool,
 }
@@ -113,6 +114,7 @@ impl<P: Protocol> Link<P> {
             parser: P::Parser::default(),
             scratch: vec![0; READ_CHUNK].into_boxed_slice(),
             complete: Vec::new(),
+            received: Vec::new(),
             last_received: now,
             retired: false,
         }
@@ -140,13 +142,16 @@ impl<P: Protocol> Link<P> {
         }
     }
 
-    /// Makes a request. `encode` writes it and returns the number of its replies.
+    /// Makes a request at the moment `made`; waits for room until `wait_until`. `encode` writes it and returns the number of its
+    /// replies.
     pub(super) fn request(
         &mut self,
         encode: impl Fn(&mut Vec<u8>) -> usize,
         waker: &Waker,
+        made: Instant,
         wait_until: Instant,
     ) -> Made<P> {
+        self.probe();
         if !self.is_usable() {
             return Made::Unusable;
         }
@@ -158,7 +163,7 @@ impl<P: Protocol> Link<P> {
         let out = if greeted { &mut self.out } else { &mut self.held };
         let start = out.len() as u64 + if greeted { self.base } else { 0 };
         let expected = encode(out);
-        let (slot, made) = (Arc::new(Slot::new()), Instant::now());
+        let slot = Arc::new(Slot::new());
         let deadline = made + self.server.endpoint.timeout;
         self.pending.push_back(Pending { expected, slot: slot.clone(), start, made, deadline });
         // The next in the queue may have room too.
@@ -178,9 +183,9 @@ impl<P: Protocol> Link<P> {
 
     /// Looks whether the server has closed a connection on which nothing is awaited, before a request is made that it may
     /// never see.
-    pub fn probe(&mut self) {
+    pub(super) fn probe(&mut self) {
         if self.pending.is_empty() && self.is_open() {
-            self.receive();
+            drop(self.receive());
         }
     }
 
@@ -304,8 +309,14 @@ impl<P: Protocol> Link<P> {
         self.wake_next();
     }
 
-    /// Goes on when the descriptor can be read: takes everything that has come.
-    pub fn receive(&mut self) {
+    /// Goes on when the descriptor can be read: takes everything that has come. The replies are delivered when what is returned
+    /// is dropped.
+    pub fn receive(&mut self) -> Received<P> {
+        self.receive_all();
+        Received(std::mem::take(&mut self.received))
+    }
+
+    fn receive_all(&mut self) {
         if matches!(self.stage, Stage::Connecting(..)) {
             return self.go_on_connecting();
         }
@@ -486,7 +497,7 @@ impl<P: Protocol> Link<P> {
             let rest = self.incoming.get(start..).unwrap_or_default().to_vec();
             let bytes = Bytes::from(std::mem::replace(&mut self.incoming, rest));
             for (slot, parser, range) in self.complete.drain(..) {
-                slot.fill(Ok(Reply { parser, bytes: bytes.slice(range) }));
+                self.received.push((slot, Reply { parser, bytes: bytes.slice(range) }));
             }
         }
         if let Some(error) = broken {
@@ -550,6 +561,19 @@ impl<P: Protocol> Link<P> {
         (self.out, self.held, self.incoming) = (Vec::new(), Vec::new(), Vec::new());
         self.sent = 0;
         self.room.dismiss();
+    }
+}
+
+/// Replies that have come, and that reach their requests when this is dropped: without the lock of the link, because whoever is
+/// woken may want it for the next request at once.
+#[must_use = "to be dropped when the link is not locked any more"]
+pub struct Received<P: Protocol>(Vec<(Arc<Slot<P>>, Reply<P>)>);
+
+impl<P: Protocol> Drop for Received<P> {
+    fn drop(&mut self) {
+        for (slot, reply) in self.0.drain(..) {
+            slot.fill(Ok(reply));
+        }
     }
 }
 

@@ -18,11 +18,12 @@ pub trait Links<P: Protocol> {
     /// One link that is shared, and whoever moves its bytes.
     type Shared: SharedLink<P>;
 
-    /// The usable link to the server with this index; a new one if there is none. None if there is no such server.
+    /// The link to the server with this index, but never the one that was found to be `unusable`; a new one if there is none.
+    /// None if there is no such server.
     ///
     /// # Errors
     /// None can be opened here.
-    fn link(&self, server: usize) -> Result<Option<Arc<Self::Shared>>>;
+    fn link(&self, server: usize, unusable: Option<&Self::Shared>) -> Result<Option<Arc<Self::Shared>>>;
 }
 
 /// A link that several tasks share.
@@ -89,7 +90,11 @@ impl<L> Multiplexed<L> {
             let mut deadline = None;
             let mut invited = Invited::<P, L::Shared>(None, PhantomData);
             poll_fn(|context| {
-                let Some(shared) = self.0.link(server)? else { return Poll::Ready(Ok(())) };
+                let Some(mut shared) = self.0.link(server, None)? else { return Poll::Ready(Ok(())) };
+                while !shared.lock().is_usable() {
+                    let Some(other) = self.0.link(server, Some(&shared))? else { return Poll::Ready(Ok(())) };
+                    shared = other;
+                }
                 let mut link = shared.lock();
                 let now = Instant::now();
                 let until = *deadline.get_or_insert_with(|| now + link.server().endpoint.timeout);
@@ -153,15 +158,16 @@ impl<'a, P: Protocol, L: Links<P>, E: Fn(&mut Vec<u8>) -> usize> Exchange<'a, P,
     }
 
     fn make(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
+        let mut unusable: Option<Arc<L::Shared>> = None;
         loop {
-            let shared = self.links.link(self.server)?.ok_or_else(no_server)?;
+            let shared = self.links.link(self.server, unusable.as_deref())?.ok_or_else(no_server)?;
             let mut link = shared.lock();
             let now = Instant::now();
             let until = *self.begun.get_or_insert(now) + link.server().endpoint.timeout;
             if matches!(self.state, State::WaitingForRoom(_)) && now >= until && !link.has_room() {
                 return Poll::Ready(Err(no_room(&link)));
             }
-            let made = link.request(&self.encode, context.waker(), until);
+            let made = link.request(&self.encode, context.waker(), now, until);
             drop(link);
             match made {
                 Made::Pending(slot, greeted) => {
@@ -175,8 +181,7 @@ impl<'a, P: Protocol, L: Links<P>, E: Fn(&mut Vec<u8>) -> usize> Exchange<'a, P,
                     self.state = State::WaitingForRoom(Invited(Some(shared), PhantomData));
                     return Poll::Pending;
                 }
-                // It was closed since it was handed out: the next one is fresh.
-                Made::Unusable => {}
+                Made::Unusable => unusable = Some(shared),
             }
         }
     }

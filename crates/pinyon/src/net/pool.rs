@@ -137,7 +137,7 @@ impl<P: Protocol> Pool<P> {
     /// The state of this process. After a fork it is a new one.
     fn state(&self) -> Arc<State<P>> {
         let state = self.state.load_full();
-        if state.process == std::process::id() {
+        if state.process == crate::process::id() {
             return state;
         }
         let fresh = Arc::new(State::new());
@@ -192,7 +192,7 @@ impl<P: Protocol> Pool<P> {
 impl<P: Protocol> State<P> {
     fn new() -> Self {
         Self {
-            process: std::process::id(),
+            process: crate::process::id(),
             connections: Mutex::new(Connections { idle: Vec::new(), open: 0, waiting: 0 }),
             given_back: Condvar::new(),
         }
@@ -257,7 +257,7 @@ impl<P: Protocol> Answered<P> for Lease<P> {
 
 impl<P: Protocol> Drop for Lease<P> {
     fn drop(&mut self) {
-        if self.state.process != std::process::id() {
+        if self.state.process != crate::process::id() {
             return;
         }
         let keep = self.connection.take().filter(Connection::is_clean);

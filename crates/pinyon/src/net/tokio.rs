@@ -61,7 +61,7 @@ impl<P: Protocol> TokioLinks<P> {
 
     /// Number of links of this process that take requests.
     pub fn open(&self) -> usize {
-        let process = std::process::id();
+        let process = crate::process::id();
         let usable = |to: &ToServer<P>| {
             to.links.load().iter().filter(|link| link.process == process && link.lock().is_usable()).count()
         };
@@ -72,14 +72,15 @@ impl<P: Protocol> TokioLinks<P> {
 impl<P: Protocol> Links<P> for TokioLinks<P> {
     type Shared = TokioLink<P>;
 
-    fn link(&self, server: usize) -> Result<Option<Arc<TokioLink<P>>>> {
+    fn link(&self, server: usize, unusable: Option<&TokioLink<P>>) -> Result<Option<Arc<TokioLink<P>>>> {
         let Some(to) = self.0.get(server) else { return Ok(None) };
         let runtime = Handle::try_current().map_err(|_| no_runtime())?.id();
-        let process = std::process::id();
+        let process = crate::process::id();
         let mut links = to.links.load();
         loop {
             let of_this_runtime = links.iter().find(|link| link.runtime == runtime && link.process == process);
-            if let Some(shared) = of_this_runtime.filter(|shared| shared.is_usable()) {
+            let is_other = |link: &TokioLink<P>| unusable.is_none_or(|unusable| !std::ptr::eq(link, unusable));
+            if let Some(shared) = of_this_runtime.filter(|shared| is_other(shared)) {
                 return Ok(Some(shared.clone()));
             }
             let fresh = TokioLink::new(to.server.clone(), (process, runtime), Arc::downgrade(&self.0), server);
@@ -96,7 +97,7 @@ impl<P: Protocol> Links<P> for TokioLinks<P> {
 
 impl<P: Protocol> Drop for TokioLinks<P> {
     fn drop(&mut self) {
-        let process = std::process::id();
+        let process = crate::process::id();
         for link in self.0.iter().flat_map(|(_, to)| to.links.load_full().to_vec()) {
             if link.process == process {
                 link.lock().abandon(&server::closed::<P>(false));
@@ -123,12 +124,6 @@ impl<P: Protocol> TokioLink<P> {
             home,
             index,
         })
-    }
-
-    fn is_usable(&self) -> bool {
-        let mut link = self.lock();
-        link.probe();
-        link.is_usable()
     }
 
     fn start(&self) {
@@ -161,7 +156,7 @@ struct End<P: Protocol>(Arc<TokioLink<P>>);
 impl<P: Protocol> Drop for End<P> {
     fn drop(&mut self) {
         let shared = &self.0;
-        if shared.process != std::process::id() {
+        if shared.process != crate::process::id() {
             return;
         }
         let error = if std::thread::panicking() { no_drivers() } else { runtime_ended() };
@@ -275,7 +270,8 @@ impl Watch {
             && let Poll::Ready(ready) = socket.poll_read_ready(context)
         {
             let mut ready = ready?;
-            shared.lock().receive();
+            let received = shared.lock().receive();
+            drop(received);
             // Everything was taken, so that only what comes from now on is news; the end of the stream stays known.
             ready.clear_ready();
             moved = true;
@@ -367,8 +363,8 @@ mod tests {
         let parents = TokioLink::new(links.0[0].server.clone(), of, Arc::downgrade(&links.0), 0);
         links.0[0].links.store(Arc::new(vec![parents.clone()]));
         let locked = parents.lock();
-        let childs = links.link(0).unwrap().unwrap();
-        assert!(!Arc::ptr_eq(&childs, &parents) && Arc::ptr_eq(&childs, &links.link(0).unwrap().unwrap()));
+        let childs = links.link(0, None).unwrap().unwrap();
+        assert!(!Arc::ptr_eq(&childs, &parents) && Arc::ptr_eq(&childs, &links.link(0, None).unwrap().unwrap()));
         assert_eq!(links.open(), 1);
         drop(End(parents.clone()));
         drop(links);
@@ -377,6 +373,6 @@ mod tests {
 
     #[test]
     fn there_is_no_link_to_a_server_that_is_not_there() {
-        assert!(links().link(1).unwrap().is_none());
+        assert!(links().link(1, None).unwrap().is_none());
     }
 }

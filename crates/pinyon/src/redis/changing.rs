@@ -360,7 +360,7 @@ struct Turn<'a> {
 impl<'a> Turn<'a> {
     /// None if somebody else of this process asks.
     fn take(changing: &'a Changing) -> Option<Self> {
-        let process = std::process::id();
+        let process = crate::process::id();
         let taken = changing
             .asking
             .fetch_update(Ordering::Acquire, Ordering::Relaxed, |other| (other != process).then_some(process));

@@ -166,7 +166,7 @@ impl Group {
         let primary = self.writer(asking.servers)?;
         let start = Instant::now();
         let outcome = asking.ask(primary, command).await;
-        self.note(primary, outcome.as_ref().err(), start.elapsed());
+        self.note(primary, outcome.as_ref().err(), start);
         outcome
     }
 
@@ -187,11 +187,11 @@ impl Group {
         replica.map_or_else(|| self.writer(servers), |(server, _)| Ok(server))
     }
 
-    /// Keeps the health of one of its servers, which was asked just now.
-    pub(super) fn note(&self, server: usize, error: Option<&Error>, cost: Duration) {
+    /// Keeps the health of one of its servers, which was asked at `start`.
+    pub(super) fn note(&self, server: usize, error: Option<&Error>, start: Instant) {
         // An error that the server itself tells is an answer.
         if let Some(error) = error.filter(|error| error.is_connection()) {
-            self.note_failure(server, error, cost);
+            self.note_failure(server, error, start.elapsed());
         } else if server == self.primary {
             self.breaker.succeeded();
         } else if let Some((_, health)) = self.replicas.iter().find(|(replica, _)| *replica == server) {

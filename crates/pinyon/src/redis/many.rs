@@ -146,7 +146,7 @@ where
         let mut round = Round::default();
         for (batch, outcome) in batches.into_iter().zip(outcomes) {
             if let Some(group) = &batch.group {
-                group.note(batch.server, outcome.as_ref().err(), start.elapsed());
+                group.note(batch.server, outcome.as_ref().err(), start);
             }
             match outcome {
                 Ok(replies) => {

@@ -197,7 +197,7 @@ impl RedisStore {
         let mut answers = Vec::with_capacity(outcomes.len());
         let (mut failure, mut outdated) = (None, false);
         for (group, outcome) in topology.groups().iter().zip(outcomes) {
-            group.note(group.primary(), outcome.as_ref().err(), start.elapsed());
+            group.note(group.primary(), outcome.as_ref().err(), start);
             let outcome = outcome.map(|replies| asking.answer(group.primary(), command.name(), replies, 0));
             if let Arrangement::Changing(changing) = &self.arrangement {
                 outdated |= !matches!(changing.told(&self.servers, &outcome), Verdict::Final);
@@ -497,7 +497,7 @@ impl ServerStore for RedisStore {
             // Whatever the circuit breaker says: a check is there to find out.
             let result = self.info(driver, server).await.map_err(|error| error.with_operation("check"));
             if result.is_ok() {
-                self.groups(|group| group.note(server, None, Duration::ZERO));
+                self.groups(|group| group.note(server, None, Instant::now()));
             }
             reports.push(ServerReport { server: self.servers.label(server).to_owned(), result });
         }
