@@ -82,7 +82,7 @@ fn nanoseconds(since_epoch: Duration) -> u64 {
 fn coarse_nanoseconds() -> Option<u64> {
     use rustix::time::{ClockId, clock_gettime};
     let time = clock_gettime(ClockId::RealtimeCoarse);
-    Some(nanoseconds(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?)))
+    u64::try_from(time.tv_sec).ok()?.checked_mul(1_000_000_000)?.checked_add(u64::try_from(time.tv_nsec).ok()?)
 }
 
 #[cfg(not(target_os = "linux"))]
