@@ -8,6 +8,8 @@ TEST := .venv-test
 TEST61 := .venv-test-django61
 PYTHON61 := $(shell tools/find-python 3.12)
 BENCH := .venv-bench
+# Tests mostly wait, for servers and for timeouts: two workers left a third of two processors idle.
+WORKERS := -n 4 --dist loadfile --no-loadscope-reorder
 PYTHON_BENCH := $(or $(PYTHON61),$(PYTHON))
 
 .PHONY: help demo test test-fast check format wheel-test wheel-test61 test-rust test-python test-python61 test-bookshop bench-instructions bench-instructions-renew bench-rust servers bench bench-quick bench-build clean
@@ -58,14 +60,14 @@ test-rust: servers
 	cargo test -p pinyon --features postgres,mysql --lib --test database
 
 test-python: wheel-test servers
-	cd python/tests && ../../$(TEST)/bin/python -m pytest -q -n 2 --dist loadfile
+	cd python/tests && ../../$(TEST)/bin/python -m pytest -q $(WORKERS)
 
 test-bookshop: wheel-test
 	cd examples/bookshop && ../../$(TEST)/bin/python manage.py test
 
 ifneq ($(PYTHON61),)
 test-python61: wheel-test61 servers
-	cd python/tests && ../../$(TEST61)/bin/python -m pytest -q -n 2 --dist loadfile
+	cd python/tests && ../../$(TEST61)/bin/python -m pytest -q $(WORKERS)
 
 wheel-test61: $(TEST61)/installed
 	$(TEST61)/bin/maturin build --quiet --profile dev --interpreter $(TEST61)/bin/python --out target/wheels/test61

@@ -34,8 +34,12 @@ django.setup()
 
 _locations = itertools.count()
 
+# A file is run by one worker from its first test to its last: one that takes minutes and comes last keeps all others waiting.
+LONG_FILES = ("test_bench.py", "test_django_suite.py", "test_async_stress.py", "test_async_loops.py", "test_axum_bookshop.py")
+
 
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG_FILES.index(item.path.name) if item.path.name in LONG_FILES else len(LONG_FILES))
     if backends.FACE == "incumbent":
         skip = pytest.mark.skip(reason="only Pinyon promises this")
         for item in items:
