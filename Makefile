@@ -8,9 +8,9 @@ TEST := .venv-test
 TEST61 := .venv-test-django61
 PYTHON61 := $(shell tools/find-python 3.12)
 BENCH := .venv-bench
+PYTHON_BENCH := $(or $(PYTHON61),$(PYTHON))
 # Tests mostly wait, for servers and for timeouts: two workers left a third of two processors idle.
 WORKERS := -n 4 --dist loadfile --no-loadscope-reorder
-PYTHON_BENCH := $(or $(PYTHON61),$(PYTHON))
 
 .PHONY: help demo test test-fast check format wheel-test wheel-test61 test-rust test-python test-python61 test-bookshop bench-instructions bench-instructions-renew bench-rust servers bench bench-quick bench-build clean
 
