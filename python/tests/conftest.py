@@ -35,7 +35,13 @@ django.setup()
 _locations = itertools.count()
 
 # A file is run by one worker from its first test to its last: one that takes minutes and comes last keeps all others waiting.
-LONG_FILES = ("test_bench.py", "test_django_suite.py", "test_async_stress.py", "test_async_loops.py", "test_axum_bookshop.py")
+LONG_FILES = (
+    "test_bench.py",
+    "test_django_suite.py",
+    "test_async_stress.py",
+    "test_async_loops.py",
+    "test_axum_bookshop.py",
+)
 
 
 def pytest_collection_modifyitems(items):
