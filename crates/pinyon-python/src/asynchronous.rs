@@ -9,6 +9,7 @@ use crate::event_loop::{LoopState, running};
 use crate::local::{items, seconds_left};
 use crate::made_key::{MadeKey, MadeKeys};
 use crate::operation;
+use crate::pending::Waking;
 use crate::store_cache::{Shared, StoreCache};
 use pinyon::net::{Answered, Multiplexed};
 use pinyon::{Found, Item, ServerStore};
@@ -78,8 +79,7 @@ pub(crate) fn invite(cache: &Bound<'_, StoreCache>) -> PyResult<()> {
         Shared::Memcached(store) => LoopState::links(&state, py, store).invite(),
         Shared::File(_) => return Err(no_servers()),
     }
-    state.get().go_on(py);
-    Ok(())
+    LoopState::go_on(state.bind(py), Waking::Soon)
 }
 
 /// None if a value may be sent now. Otherwise a coroutine that waits until those before it have left and then calls

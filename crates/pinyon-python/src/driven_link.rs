@@ -181,7 +181,7 @@ impl DrivenLink {
         }
     }
 
-    /// After bytes were moved: watches what has to be watched now, and lets operations go on.
+    /// After bytes were moved, in a callback of the loop: watches what has to be watched now, and lets operations go on.
     fn moved(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
@@ -195,8 +195,7 @@ impl DrivenLink {
                 Self::look(slf, &event_loop, &status)?;
             }
         }
-        this.state.get().go_on(py);
-        Ok(())
+        LoopState::called_back(this.state.bind(py))
     }
 
     /// Watches the descriptor, and keeps the timer.

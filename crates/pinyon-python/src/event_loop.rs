@@ -15,12 +15,14 @@
 use crate::driven_link::DrivenLink;
 use crate::hooks::hooks;
 use crate::operation::Step;
+use crate::pending::Waking;
 use pinyon::net::{Link, Links, Protocol, Server, SharedLink, lock};
 use pinyon::{Error, ErrorKind, Result, ServerStore};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use std::any::Any;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -48,23 +50,19 @@ pub(crate) struct LoopState {
 
 /// Operations of one loop that can go on.
 #[derive(Default)]
-pub(crate) struct Ready(Mutex<Vec<Arc<dyn Step>>>);
+pub(crate) struct Ready(Mutex<VecDeque<Arc<dyn Step>>>);
 
 impl Ready {
     pub(crate) fn push(&self, operation: Arc<dyn Step>) {
-        guard(&self.0).push(operation);
+        guard(&self.0).push_back(operation);
     }
 
-    fn run(&self, py: Python<'_>) {
-        loop {
-            let ready = std::mem::take(&mut *guard(&self.0));
-            if ready.is_empty() {
-                return;
-            }
-            for operation in ready {
-                operation.step(py);
-            }
-        }
+    fn pop(&self) -> Option<Arc<dyn Step>> {
+        guard(&self.0).pop_front()
+    }
+
+    fn len(&self) -> usize {
+        guard(&self.0).len()
     }
 }
 
@@ -154,8 +152,52 @@ impl LoopState {
     }
 
     /// Lets operations go on that can.
-    pub(crate) fn go_on(&self, py: Python<'_>) {
-        self.ready.run(py);
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt` and `SystemExit` of a task that was woken.
+    pub(crate) fn go_on(slf: &Bound<'_, Self>, waking: Waking) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        // Not those that come meanwhile: what tasks do that are woken here must not keep the loop from its other work.
+        let mut count = this.ready.len();
+        // Should a task that is woken here run the loop itself (nest_asyncio), or be interrupted, the others go on all the same.
+        if waking == Waking::Here && count > 1 {
+            Self::go_on_soon(slf);
+        }
+        let mut gone_on = Ok(());
+        while count > 0
+            && gone_on.is_ok()
+            && let Some(operation) = this.ready.pop()
+        {
+            count -= 1;
+            gone_on = operation.step(py, waking);
+        }
+        if this.ready.len() > 0 {
+            Self::go_on_soon(slf);
+        }
+        gone_on
+    }
+
+    fn go_on_soon(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        if let Some(event_loop) = slf.get().event_loop(py) {
+            let go_on = slf.getattr(intern!(py, "_go_on"));
+            // A closed loop takes no callbacks: nothing on it goes on any more.
+            let _ = go_on.and_then(|go_on| event_loop.call_method1(intern!(py, "call_soon"), (go_on,)));
+        }
+    }
+
+    /// Lets operations go on that can, in a callback of the loop.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt` and `SystemExit` of a task that was woken.
+    pub(crate) fn called_back(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().ready.len() == 0 {
+            return Ok(());
+        }
+        let Some(event_loop) = slf.get().event_loop(slf.py()) else { return Self::go_on(slf, Waking::Soon) };
+        // In debug mode the loop reports tasks that take long; it can only if it runs them itself.
+        let debug = event_loop.call_method0(intern!(slf.py(), "get_debug")).and_then(|debug| debug.is_truthy());
+        Self::go_on(slf, if debug.unwrap_or(true) { Waking::Soon } else { Waking::Here })
     }
 
     /// The links of this loop to the servers of a store.
@@ -178,13 +220,16 @@ impl LoopState {
         }
         let links = std::mem::take(&mut *guard(&self.links));
         let stores = std::mem::take(&mut *guard(&self.stores));
-        let error = Error::new(ErrorKind::Disconnected, "the event loop that this connection belonged to was closed");
+        let error = loop_closed();
         for link in &links {
             link.get().end(py, &error);
         }
         // Operations of a closed loop have nobody who waits for them; those of one that ends hear of it.
         if self.process == pinyon::process::id() {
-            self.ready.run(py);
+            while let Some(operation) = self.ready.pop() {
+                // Nothing runs here that could raise: tasks are told by the loop.
+                let _ = operation.step(py, Waking::Soon);
+            }
         }
         drop((links, stores));
         let keeper = guard(&self.keeper).take();
@@ -196,11 +241,19 @@ impl LoopState {
     }
 }
 
+fn loop_closed() -> Error {
+    Error::new(ErrorKind::Disconnected, "the event loop that this connection belonged to was closed")
+}
+
 #[pymethods]
 impl LoopState {
     /// Closes every connection of this loop. A later operation on it opens new ones.
     fn close(&self, py: Python<'_>) {
         self.end(py);
+    }
+
+    fn _go_on(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::called_back(slf)
     }
 }
 
@@ -241,6 +294,10 @@ impl<S: ServerStore> Links<S::Protocol> for LoopLinks<S> {
     type Shared = LoopLink<S::Protocol>;
 
     fn link(&self, server: usize, unusable: Option<&Self::Shared>) -> Result<Option<Arc<Self::Shared>>> {
+        // Of an operation that was under way then, and would be tried again on a link that nobody drives or closes.
+        if self.state.get().closed.load(Ordering::Relaxed) {
+            return Err(loop_closed());
+        }
         let Some(to) = self.store.servers().get(server) else { return Ok(None) };
         // The store may have got servers since.
         while self.current.count() <= server {

@@ -21,6 +21,7 @@ mod local_value;
 mod local_view;
 mod made_key;
 mod operation;
+mod pending;
 mod pickle;
 mod places;
 mod plain_caches;

@@ -1,8 +1,7 @@
 //! One operation that an asyncio task waits for: a Rust future whose result becomes that of a Python one.
 
 use crate::event_loop::{LoopState, Ready};
-use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
+use crate::pending::{PendingOperation, Waking};
 use pyo3::prelude::*;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +11,10 @@ use std::task::{Context, Poll, Wake, Waker};
 /// Something that can go on.
 pub(crate) trait Step: Send + Sync {
     /// Goes on as far as it can, on the loop's own thread.
-    fn step(self: Arc<Self>, py: Python<'_>);
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt` and `SystemExit` of a task that was woken.
+    fn step(self: Arc<Self>, py: Python<'_>, waking: Waking) -> PyResult<()>;
 }
 
 /// Makes the Python result out of what the operation came to.
@@ -21,8 +23,8 @@ type Running<T> = Pin<Box<dyn Future<Output = pinyon::Result<T>> + Send>>;
 
 struct Operation<T> {
     state: Mutex<Option<(Running<T>, Finish<T>)>>,
-    /// The `asyncio.Future` that the task waits for.
-    result: Py<PyAny>,
+    /// What the task waits for.
+    pending: Py<PendingOperation>,
     ready: Arc<Ready>,
 }
 
@@ -33,42 +35,32 @@ pub(crate) fn start<'py, T: Send + 'static>(
     running: Running<T>,
     finish: Finish<T>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let result = event_loop.call_method0(intern!(event_loop.py(), "create_future"))?;
+    let py = event_loop.py();
+    let pending = Bound::new(py, PendingOperation::new(event_loop))?;
     let operation = Arc::new(Operation {
         state: Mutex::new(Some((running, finish))),
-        result: result.clone().unbind(),
+        pending: pending.clone().unbind(),
         ready: state.get().ready().clone(),
     });
-    operation.step(event_loop.py());
-    Ok(result)
+    operation.step(py, Waking::Soon)?;
+    Ok(pending.into_any())
 }
 
 impl<T: Send + 'static> Step for Operation<T> {
-    fn step(self: Arc<Self>, py: Python<'_>) {
-        let Some((mut running, finish)) = self.take() else { return };
-        let result = self.result.bind(py);
+    fn step(self: Arc<Self>, py: Python<'_>, waking: Waking) -> PyResult<()> {
+        let Some((mut running, finish)) = self.take() else { return Ok(()) };
+        let pending = self.pending.bind(py);
         // Nobody waits any more: the reply, if one is still to come, is dropped when it comes.
-        let done = result.call_method0(intern!(py, "done")).and_then(|done| done.extract::<bool>());
-        if done.unwrap_or(true) {
-            return;
+        if pending.get().is_done() {
+            return Ok(());
         }
         let waker = Waker::from(self.clone());
-        let outcome = match running.as_mut().poll(&mut Context::from_waker(&waker)) {
+        match running.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Pending => {
                 *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Some((running, finish));
-                return;
+                Ok(())
             }
-            Poll::Ready(outcome) => finish(py, outcome),
-        };
-        let told = match outcome {
-            Ok(value) => result.call_method1(intern!(py, "set_result"), (value,)),
-            Err(error) => result.call_method1(intern!(py, "set_exception"), (error.into_value(py),)),
-        };
-        if let Err(error) = told {
-            // A StopIteration cannot be the exception of a future.
-            let raised = PyRuntimeError::new_err("the operation raised what a future cannot carry");
-            raised.set_cause(py, Some(error));
-            let _ = result.call_method1(intern!(py, "set_exception"), (raised.into_value(py),));
+            Poll::Ready(outcome) => PendingOperation::complete(pending, finish(py, outcome), waking),
         }
     }
 }
