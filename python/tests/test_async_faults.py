@@ -20,9 +20,9 @@ pytestmark = pytest.mark.pinyon_only
 
 @pytest.fixture
 def shelf(configure):
-    """`shelf(name, address, ...)`: the cache with the alias `shelf`."""
+    """`shelf(name, address, ...)`: the cache with the alias `shelf`. The limit is one that a server on a busy machine keeps."""
 
-    def make(name, address, limit=0.3, **options):
+    def make(name, address, limit=1, **options):
         settings = {"default": {"BACKEND": BACKENDS["memory"]}, "shelf": entry(name, address, limit, **options)}
         return configure(settings)["shelf"]
 
