@@ -3,7 +3,8 @@
     python nested_loop_process.py CACHES
 
 nest_asyncio, which notebooks use, lets a task run its own loop. It replaces parts of asyncio for the whole process. Twenty
-calls are answered by one read, and the first task to go on waits, inside of the loop, for all others.
+calls are made at once, and the first task to go on waits, inside of the loop, for all others; then again with the replies
+one by one.
 """
 
 import asyncio
@@ -32,10 +33,19 @@ async def one(number):
         assert len(went_on) == len(tasks)
 
 
+async def staggered(number):
+    # The request leaves in a write of its own, so that the reply comes in a read of its own.
+    for _ in range(number):
+        await asyncio.sleep(0)
+    await one(number)
+
+
 async def use():
     await cache.aset_many({f"k{number}": [number] for number in range(20)})
-    tasks.extend(asyncio.ensure_future(one(number)) for number in range(20))
-    await asyncio.gather(*tasks)
+    for call in (one, staggered):
+        tasks[:] = [asyncio.ensure_future(call(number)) for number in range(20)]
+        went_on.clear()
+        await asyncio.gather(*tasks)
 
 
 tasks, went_on = [], []

@@ -159,7 +159,7 @@ impl LoopState {
         let (py, this) = (slf.py(), slf.get());
         // Not those that come meanwhile: what tasks do that are woken here must not keep the loop from its other work.
         let mut count = this.ready.len();
-        // Should a task that is woken here run the loop itself (nest_asyncio), or be interrupted, the others go on all the same.
+        // Should a task that is woken here run the loop itself, or be interrupted, the others go on all the same.
         if waking == Waking::Here && count > 1 {
             Self::go_on_soon(slf);
         }
@@ -195,9 +195,16 @@ impl LoopState {
             return Ok(());
         }
         let Some(event_loop) = slf.get().event_loop(slf.py()) else { return Self::go_on(slf, Waking::Soon) };
-        // In debug mode the loop reports tasks that take long; it can only if it runs them itself.
-        let debug = event_loop.call_method0(intern!(slf.py(), "get_debug")).and_then(|debug| debug.is_truthy());
-        Self::go_on(slf, if debug.unwrap_or(true) { Waking::Soon } else { Waking::Here })
+        Self::go_on(slf, if Self::may_wake(&event_loop).unwrap_or(false) { Waking::Here } else { Waking::Soon })
+    }
+
+    /// Whether a callback of the loop may wake tasks itself. Not in debug mode, where the loop reports tasks that take long, and
+    /// can only if it runs them; and not where tasks run the loop: nest_asyncio, which marks it so, cannot enter a callback a
+    /// second time, and would never read the replies for the others.
+    fn may_wake(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = event_loop.py();
+        Ok(event_loop.getattr_opt(intern!(py, "_nest_patched"))?.is_none()
+            && !event_loop.call_method0(intern!(py, "get_debug"))?.is_truthy()?)
     }
 
     /// The links of this loop to the servers of a store.
