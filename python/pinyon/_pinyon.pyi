@@ -10,8 +10,9 @@ def install(
     default_timeout: object,
     default_key_func: Callable[..., str],
     stand_ins: list[tuple[str, list[Any]]],
+    resolved: Future[None],
 ) -> None:
-    """Take over Django's sentinel and functions. Called once, by ``pinyon.django.base``."""
+    """Take over Django's sentinel and functions, and a future that has a result. Called once, by ``pinyon.django.base``."""
 
 def pickle_dumps(value: Any, protocol: int) -> bytes:
     """Return ``pickle.dumps(value, protocol)``; plain data is written in Rust."""
@@ -153,7 +154,8 @@ class LoopState:
     def close(self) -> None:
         """Close them. A later operation on the loop opens new ones."""
 
-# Each starts the operation on the running event loop; the future has what the method of the name returns.
+# Each starts the operation on the running event loop; the future has what the method of the name returns. That of start_get is
+# awaited, which gives None, and then asked for its result().
 def start_get(cache: Any, key: Any, default: Any = None, version: Any = None) -> Future[Any]: ...
 def start_set(cache: Any, key: Any, value: Any, timeout: float | None = ..., version: Any = None) -> Future[None]: ...
 def start_add(cache: Any, key: Any, value: Any, timeout: float | None = ..., version: Any = None) -> Future[bool]: ...

@@ -160,8 +160,8 @@ def test_threads_and_tasks_find_the_successor_of_a_primary_that_dies(watch, conf
         watched.complete()
         load.goes_on("with the old primary as a replica")
         with old.client() as client:
-            # A Sentinel that has not heard of the failover may have made it a primary for a moment. On a busy machine it
-            # mends that late: after 30 s in which it acts on nothing, because its clock has jumped (its TILT mode).
+            # A Sentinel that has not heard of the failover may have made it a primary for a moment. It mends that late where
+            # its clock has jumped, as on a busy machine: it acts on nothing for 30 s then (its TILT mode).
             def is_replica():
                 return client.info("replication")["role"] == "slave"
 

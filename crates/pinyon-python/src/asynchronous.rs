@@ -9,7 +9,7 @@ use crate::event_loop::{LoopState, running};
 use crate::local::{items, seconds_left};
 use crate::made_key::{MadeKey, MadeKeys};
 use crate::operation;
-use crate::pending::Waking;
+use crate::pending::{PendingOperation, Waking};
 use crate::store_cache::{Shared, StoreCache};
 use pinyon::net::{Answered, Multiplexed};
 use pinyon::{Found, Item, ServerStore};
@@ -118,7 +118,7 @@ fn unless_room<'py>(
     after.call1((room, ignored(py)?, function, cache, arguments()?)).map(Some)
 }
 
-/// Starts `get`.
+/// Starts `get`. What it returns is awaited, and then asked for its `result`.
 #[pyfunction]
 #[pyo3(signature = (cache, key, default=None, version=None))]
 pub(crate) fn start_get<'py>(
@@ -129,7 +129,7 @@ pub(crate) fn start_get<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let made = Backend::make_key(cache.as_super(), key, version)?;
     made.text()?;
-    start!(
+    let pending = start!(
         cache,
         None,
         |store, driver| {
@@ -145,7 +145,9 @@ pub(crate) fn start_get<'py>(
             StoreCache::count(cache, u64::from(value.is_some()), u64::from(value.is_none()))?;
             Ok(value.map(Bound::unbind).or(default).unwrap_or_else(|| cache.py().None()))
         }
-    )
+    )?;
+    pending.cast::<PendingOperation>()?.get().to_be_asked();
+    Ok(pending)
 }
 
 /// Starts `set`.

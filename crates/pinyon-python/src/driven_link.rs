@@ -195,7 +195,7 @@ impl DrivenLink {
                 Self::look(slf, &event_loop, &status)?;
             }
         }
-        LoopState::called_back(this.state.bind(py))
+        LoopState::_go_on(this.state.bind(py))
     }
 
     /// Watches the descriptor, and keeps the timer.

@@ -159,10 +159,6 @@ impl LoopState {
         let (py, this) = (slf.py(), slf.get());
         // Not those that come meanwhile: what tasks do that are woken here must not keep the loop from its other work.
         let mut count = this.ready.len();
-        // Should a task that is woken here run the loop itself, or be interrupted, the others go on all the same.
-        if waking == Waking::Here && count > 1 {
-            Self::go_on_soon(slf);
-        }
         let mut gone_on = Ok(());
         while count > 0
             && gone_on.is_ok()
@@ -171,31 +167,15 @@ impl LoopState {
             count -= 1;
             gone_on = operation.step(py, waking);
         }
-        if this.ready.len() > 0 {
-            Self::go_on_soon(slf);
-        }
-        gone_on
-    }
-
-    fn go_on_soon(slf: &Bound<'_, Self>) {
-        let py = slf.py();
-        if let Some(event_loop) = slf.get().event_loop(py) {
+        // Those, and the others of a task that was interrupted.
+        if this.ready.len() > 0
+            && let Some(event_loop) = this.event_loop(py)
+        {
             let go_on = slf.getattr(intern!(py, "_go_on"));
             // A closed loop takes no callbacks: nothing on it goes on any more.
             let _ = go_on.and_then(|go_on| event_loop.call_method1(intern!(py, "call_soon"), (go_on,)));
         }
-    }
-
-    /// Lets operations go on that can, in a callback of the loop.
-    ///
-    /// # Errors
-    /// `KeyboardInterrupt` and `SystemExit` of a task that was woken.
-    pub(crate) fn called_back(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.get().ready.len() == 0 {
-            return Ok(());
-        }
-        let Some(event_loop) = slf.get().event_loop(slf.py()) else { return Self::go_on(slf, Waking::Soon) };
-        Self::go_on(slf, if Self::may_wake(&event_loop).unwrap_or(false) { Waking::Here } else { Waking::Soon })
+        gone_on
     }
 
     /// Whether a callback of the loop may wake tasks itself. Not in debug mode, where the loop reports tasks that take long, and
@@ -259,8 +239,16 @@ impl LoopState {
         self.end(py);
     }
 
-    fn _go_on(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::called_back(slf)
+    /// Lets operations go on that can, in a callback of the loop.
+    ///
+    /// # Errors
+    /// `KeyboardInterrupt` and `SystemExit` of a task that was woken.
+    pub(crate) fn _go_on(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().ready.len() == 0 {
+            return Ok(());
+        }
+        let Some(event_loop) = slf.get().event_loop(slf.py()) else { return Self::go_on(slf, Waking::Soon) };
+        Self::go_on(slf, if Self::may_wake(&event_loop).unwrap_or(false) { Waking::Here } else { Waking::Soon })
     }
 }
 
@@ -301,7 +289,7 @@ impl<S: ServerStore> Links<S::Protocol> for LoopLinks<S> {
     type Shared = LoopLink<S::Protocol>;
 
     fn link(&self, server: usize, unusable: Option<&Self::Shared>) -> Result<Option<Arc<Self::Shared>>> {
-        // Of an operation that was under way then, and would be tried again on a link that nobody drives or closes.
+        // An operation that was under way when the loop was closed would be tried again, on a link that nobody drives or closes.
         if self.state.get().closed.load(Ordering::Relaxed) {
             return Err(loop_closed());
         }

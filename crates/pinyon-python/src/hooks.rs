@@ -20,6 +20,8 @@ pub(crate) struct Hooks {
     pub loads: Py<PyAny>,
     /// `asyncio.get_running_loop`
     pub get_running_loop: Py<PyAny>,
+    /// An `asyncio.Future` that has a result.
+    pub resolved: Py<PyAny>,
     /// `logging.getLogger("pinyon")`
     pub logger: Py<PyAny>,
 }
@@ -33,6 +35,7 @@ pub(crate) fn install(
     default_timeout: Py<PyAny>,
     default_key_func: Py<PyAny>,
     stand_ins: Vec<(String, Vec<Py<PyAny>>)>,
+    resolved: Py<PyAny>,
 ) -> PyResult<()> {
     let pickle = py.import("pickle")?;
     let _ = HOOKS.set(
@@ -44,6 +47,7 @@ pub(crate) fn install(
             dumps: pickle.getattr("dumps")?.unbind(),
             loads: pickle.getattr("loads")?.unbind(),
             get_running_loop: py.import("asyncio")?.getattr("get_running_loop")?.unbind(),
+            resolved,
             logger: py.import("logging")?.call_method1("getLogger", PyTuple::new(py, ["pinyon"])?)?.unbind(),
         },
     );

@@ -39,7 +39,9 @@ class OnTheLoop:
     version: Any
 
     async def aget(self, key: Any, default: Any = None, version: Any = None) -> Any:
-        return await _pinyon.start_get(self, key, default, version)
+        pending = _pinyon.start_get(self, key, default, version)
+        await pending
+        return pending.result()
 
     async def aset(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> None:
         await _pinyon.start_set(self, key, value, timeout, version)

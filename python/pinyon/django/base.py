@@ -18,7 +18,7 @@ from django.core.cache.backends.base import (
 )
 
 from pinyon import _pinyon
-from pinyon.django import single_flight
+from pinyon.django import event_loop, single_flight
 from pinyon.django.asynchronous import follow_overrides
 
 logger = logging.getLogger("pinyon")
@@ -281,4 +281,5 @@ _pinyon.install(
         ("get_backend_timeout", [BaseCache.get_backend_timeout, redis_timeout, memcached_timeout]),
         *((name, [getattr(_pinyon.LocMemCache, name)]) for name in ("get", "set", "delete")),
     ],
+    event_loop.resolved(),
 )

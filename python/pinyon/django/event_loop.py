@@ -1,11 +1,12 @@
-"""The end of an event loop, and waiting for room on its connections: what Rust needs Python for."""
+"""The end of an event loop, waiting for room on its connections, a future without a loop: what Rust needs Python for."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from pinyon import _pinyon
 
@@ -57,3 +58,17 @@ async def after(
         # The next one in the queue, also if this one was cancelled, or its value cannot be pickled.
         _pinyon.invite(cache)
     return await started
+
+
+class _NoLoop:
+    """What a future that has a result asks its loop for."""
+
+    def get_debug(self) -> bool:
+        return False
+
+
+def resolved() -> asyncio.Future[None]:
+    """Return a future that has a result, and no loop that it would keep."""
+    future: asyncio.Future[None] = asyncio.Future(loop=cast(Any, _NoLoop()))
+    future.set_result(None)
+    return future

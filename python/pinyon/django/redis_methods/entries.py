@@ -146,7 +146,9 @@ class Entries(RedisMethods):
 
     async def aget(self, key: Any, default: Any = None, version: Any = None, client: Any = None) -> Any:
         self._check_given(client)
-        return await _pinyon.start_get(self, key, default, version)
+        pending = _pinyon.start_get(self, key, default, version)
+        await pending
+        return pending.result()
 
     async def aset(
         self,
