@@ -47,7 +47,7 @@ def rendered(reports: list[Report], results: Path = RESULTS) -> str:
             }
             for found in every
         ],
-        "rust": rust_lines(results / "rust.json"),
+        "rust": rust_lines(results / "rust.json", results / "rust-beside.json"),
         "rust_hits": hit_ratio_table(results / "rust-hits.json"),
         "failed": str(sum(not found.holds for found in every)),
         "measured": str(len(every)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -20,36 +21,50 @@ BOUNDS = {
 }
 
 
-def rust_lines(path: Path) -> list[list[str]]:
-    """Workload, unit, Pinyon's figures, the peers', and what became of the target; nothing without the file."""
-    if not path.exists():
-        return []
-    figures: dict[tuple[str, str], dict[str, float]] = {}
-    for row in json.loads(path.read_text(encoding="utf-8")):
-        figures.setdefault((row["workload"], row["unit"]), {})[row["peer"]] = row["median"]
-    return [
-        [
-            workload,
-            unit,
-            "; ".join(f"{peer} {figure:,.4g}" for peer, figure in peers.items() if peer in OWN),
-            "; ".join(f"{peer} {figure:,.4g}" for peer, figure in peers.items() if peer not in OWN),
-            verdict(workload, unit, peers),
-        ]
-        for (workload, unit), peers in figures.items()
-    ]
+#: A line of the page: workload, unit, Pinyon's figures, the peers', and what became of the target.
+Line = list[str]
 
 
-def verdict(workload: str, unit: str, peers: dict[str, float]) -> str:
-    """As words; empty where there is no target."""
+def rust_lines(criterion: Path, beside: Path) -> list[Line]:
+    """Of what criterion has measured, and of what took turns, which counts where both have; nothing without the files."""
+    lines = {}
+    if criterion.exists():
+        figures: dict[tuple[str, str], dict[str, float]] = {}
+        for row in json.loads(criterion.read_text(encoding="utf-8")):
+            figures.setdefault((row["workload"], row["unit"]), {})[row["peer"]] = row["median"]
+        lines = {workload: line(workload, unit, peers, "") for (workload, unit), peers in figures.items()}
+    if beside.exists():
+        for row in json.loads(beside.read_text(encoding="utf-8")):
+            workload, unit, rounds = row["workload"], row["unit"], row["rounds"]
+            medians = {peer: statistics.median(figures) for peer, figures in rounds.items()}
+            lines[workload] = line(workload, unit, medians, verdict(workload, unit, rounds))
+    return [lines[workload] for workload in sorted(lines)]
+
+
+def line(workload: str, unit: str, peers: dict[str, float], verdict: str) -> Line:
+    own = "; ".join(f"{peer} {figure:,.4g}" for peer, figure in peers.items() if peer in OWN)
+    others = "; ".join(f"{peer} {figure:,.4g}" for peer, figure in peers.items() if peer not in OWN)
+    return [workload, unit, own, others, verdict]
+
+
+def verdict(workload: str, unit: str, rounds: dict[str, list[float]]) -> str:
+    """As words, by the column of Pinyon whose median of the rounds' ratios is better; empty where there is no target."""
     against, bound = BOUNDS.get(workload, ("", 0.0))
-    own = [peers[peer] for peer in OWN if peer in peers]
-    if against not in peers or not own:
+    if against not in rounds:
         return ""
+    ratios = [
+        [own / other for own, other in zip(rounds[peer], rounds[against], strict=True)]
+        for peer in OWN
+        if peer in rounds
+    ]
     if unit == "ns":
-        share = min(own) / peers[against]
-        return f"at most {bound:g}× {against}'s time: {'yes' if share <= bound else '**no**'}, {share:.3g}"
-    times = max(own) / peers[against]
-    return f"at least {bound:g}× {against}: {'yes' if times >= bound else '**no**'}, {times:.3g}"
+        best = min(ratios, key=statistics.median)
+        words, holds = f"at most {bound:g}× {against}'s time", statistics.median(best) <= bound
+    else:
+        best = max(ratios, key=statistics.median)
+        words, holds = f"at least {bound:g}× {against}", statistics.median(best) >= bound
+    low, middle, high = statistics.quantiles(best, n=4)
+    return f"{words}: {'yes' if holds else '**no**'}, {middle:.3g} ({low:.3g} - {high:.3g})"
 
 
 def hit_ratio_table(path: Path) -> dict[str, Any] | None:

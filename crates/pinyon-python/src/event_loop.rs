@@ -1,8 +1,8 @@
 //! The links of every asyncio event loop of this process, driven by the loop that they belong to.
 //!
 //! The loop watches the descriptors (`add_reader`, `add_writer`) and keeps one timer a link; the bytes are moved and the
-//! replies understood in Rust, on the loop's own thread. Requests of one tick leave in one write, because they are sent by
-//! one callback that the first of them has scheduled; only while requests come one at a time are they sent at once.
+//! replies understood in Rust, on the loop's own thread. Requests of one tick leave in a few writes: of a link that has enough
+//! of them, and of one callback that the first of them has scheduled. While requests come one at a time they are sent at once.
 //!
 //! **Loops that end.** `asyncio.run` and its like end every asynchronous generator of a loop before they close it: one that
 //! belongs to us closes the links then (`pinyon.django.event_loop`). The links of a loop that was closed without that are

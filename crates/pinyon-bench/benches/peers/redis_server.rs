@@ -4,14 +4,10 @@ use crate::{cache, servers};
 use criterion::{Criterion, Throughput};
 use pinyon::Timeout;
 use pinyon_bench::sample;
-use redis::{AsyncCommands, Commands};
+use pinyon_bench::tasks::{self, Tasks};
+use redis::Commands;
 use std::collections::HashMap;
-use std::future::Future;
-use std::hint::black_box;
-use std::time::{Duration, Instant};
-use tokio::runtime::{Builder, Runtime};
 
-const TASKS: usize = 64;
 /// The same for redis-rs.
 const SECONDS: u64 = 300;
 const TIMEOUT: Timeout = Timeout::secs(300);
@@ -65,49 +61,12 @@ fn blocking(criterion: &mut Criterion, url: &str) {
     });
 }
 
-/// 64 tasks on a runtime with two threads, each waiting for its answer before it asks again.
+/// See `pinyon_bench::tasks`.
 fn tasks(criterion: &mut Criterion, url: &str) {
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let cache = cache(url);
-    let client = redis::Client::open(url).expect("a URL");
-    let peer = runtime.block_on(client.get_multiplexed_async_connection()).expect("a connection");
-
-    let mut group = criterion.benchmark_group("redis get, 64 tasks on tokio");
-    group.throughput(Throughput::Elements(TASKS as u64));
-    group.bench_function("pinyon", |bencher| {
-        bencher.iter_custom(|iterations| {
-            in_tasks(&runtime, || {
-                let cache = cache.clone();
-                async move {
-                    for _ in 0..iterations {
-                        black_box(cache.get::<String>("page:0").await.expect("a get").expect("a hit"));
-                    }
-                }
-            })
-        });
-    });
-    group.bench_function("redis-rs", |bencher| {
-        bencher.iter_custom(|iterations| {
-            in_tasks(&runtime, || {
-                let mut connection = peer.clone();
-                async move {
-                    for _ in 0..iterations {
-                        black_box(connection.get::<_, String>("page:0").await.expect("a hit"));
-                    }
-                }
-            })
-        });
-    });
-}
-
-/// How long 64 tasks take.
-fn in_tasks<F: Future<Output = ()> + Send + 'static>(runtime: &Runtime, task: impl Fn() -> F) -> Duration {
-    runtime.block_on(async {
-        let start = Instant::now();
-        let tasks: Vec<_> = (0..TASKS).map(|_| tokio::spawn(task())).collect();
-        for task in tasks {
-            task.await.expect("a task");
-        }
-        start.elapsed()
-    })
+    let tasks = Tasks::new(cache(url), url);
+    let mut group = criterion.benchmark_group(tasks::NAME);
+    group.throughput(Throughput::Elements(tasks::TASKS as u64));
+    let count = |iterations| usize::try_from(iterations).expect("a number of iterations");
+    group.bench_function("pinyon", |bencher| bencher.iter_custom(|iterations| tasks.pinyon(count(iterations))));
+    group.bench_function("redis-rs", |bencher| bencher.iter_custom(|iterations| tasks.redis_rs(count(iterations))));
 }

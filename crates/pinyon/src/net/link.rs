@@ -1,5 +1,5 @@
 //! One connection that all requests of an event loop to one server share: requests leave in the order in which they were
-//! made, as many as there are in one write, and their replies come back in that order.
+//! made, many of them in one write, and their replies come back in that order.
 //!
 //! A link does no waiting. Whoever drives it (tokio, asyncio) watches its descriptor and its deadline, and calls
 //! [`Link::send`], [`Link::receive`] and [`Link::expire`].
@@ -30,6 +30,9 @@ const READ_CHUNK: usize = 64 * 1024;
 /// With this many bytes waiting to be sent, further requests wait before they are even encoded. Those who wait go on one by one,
 /// a tick of the event loop each: enough for a page of 16 KiB from each of several hundred tasks, or they would time out.
 const ROOM: usize = 8 * 1024 * 1024;
+/// With so many requests made, they are sent without waiting for the end of the tick, so that the server works on them while others
+/// are made: half of those that were in flight, but not fewer and not more than these.
+const BATCH: (usize, usize) = (4, 64);
 /// A buffer that grew beyond this is given back when it is empty.
 const KEPT_BUFFER: usize = 256 * 1024;
 /// The most that is set aside for a reply before its bytes come.
@@ -43,6 +46,10 @@ pub struct Link<P: Protocol> {
     out: Vec<u8>,
     /// How much of `out` the system has taken.
     sent: usize,
+    /// Requests made since something was sent.
+    unsent: usize,
+    /// How many of them are sent before the end of the tick.
+    batch: usize,
     /// Where `out` begins in everything that was ever to be sent.
     base: u64,
     /// Requests made before the server has answered the greeting. No value is sent to what may be another kind of server.
@@ -105,6 +112,8 @@ impl<P: Protocol> Link<P> {
             stage: Stage::LookingUp(until),
             out: Vec::new(),
             sent: 0,
+            unsent: 0,
+            batch: BATCH.1,
             base: 0,
             held: Vec::new(),
             pending: VecDeque::new(),
@@ -166,6 +175,10 @@ impl<P: Protocol> Link<P> {
         let slot = Arc::new(Slot::new());
         let deadline = made + self.server.endpoint.timeout;
         self.pending.push_back(Pending { expected, slot: slot.clone(), start, made, deadline });
+        self.unsent += 1;
+        if greeted && self.unsent >= self.batch {
+            self.send();
+        }
         // The next in the queue may have room too.
         self.wake_next();
         Made::Pending(slot, greeted)
@@ -277,6 +290,7 @@ impl<P: Protocol> Link<P> {
 
     /// Goes on when the descriptor can be written to: connects, greets, sends what is to be sent.
     pub fn send(&mut self) {
+        self.unsent = 0;
         if matches!(self.stage, Stage::Connecting(..)) {
             self.go_on_connecting();
         }
@@ -466,6 +480,7 @@ impl<P: Protocol> Link<P> {
     }
 
     fn take_replies(&mut self) {
+        self.batch = (self.pending.len() / 2).clamp(BATCH.0, BATCH.1);
         let mut start = 0;
         let mut broken = None;
         loop {

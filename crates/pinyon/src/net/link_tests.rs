@@ -75,7 +75,8 @@ fn hear(peer: &mut TcpStream, expected: &[u8]) {
     assert_eq!(String::from_utf8_lossy(&heard), String::from_utf8_lossy(expected));
 }
 
-fn ask(link: &mut MetaLink, key: &str) -> Arc<Slot<MetaProtocol>> {
+/// Makes a request, as a task does: it is sent later, with those that others make.
+fn request(link: &mut MetaLink, key: &str) -> Arc<Slot<MetaProtocol>> {
     let encode = |out: &mut Vec<u8>| {
         out.extend_from_slice(format!("mg {key} v\r\n").as_bytes());
         1
@@ -83,6 +84,11 @@ fn ask(link: &mut MetaLink, key: &str) -> Arc<Slot<MetaProtocol>> {
     let Made::Pending(slot, _) = link.request(encode, Waker::noop(), Instant::now(), Instant::now() + TIMEOUT) else {
         panic!("the link takes no request");
     };
+    slot
+}
+
+fn ask(link: &mut MetaLink, key: &str) -> Arc<Slot<MetaProtocol>> {
+    let slot = request(link, key);
     link.send();
     slot
 }
@@ -98,6 +104,26 @@ fn outcome(slot: &Slot<MetaProtocol>) -> Option<Result<Vec<u8>, ErrorKind>> {
 
 fn value(text: &str) -> Vec<u8> {
     format!("VA {}\r\n{text}\r\n", text.len()).into_bytes()
+}
+
+#[test]
+fn half_as_many_requests_as_were_in_flight_leave_before_the_others_are_made() {
+    let (mut link, mut peer) = open();
+    for (in_flight, batch) in [(1, 4), (10, 5), (20, 10), (500, 64)] {
+        (0..in_flight).for_each(|_| drop(ask(&mut link, "a")));
+        // All replies at once: what comes from a socket may come in pieces.
+        let replies = "EN\r\n".repeat(in_flight);
+        link.scratch[..replies.len()].copy_from_slice(replies.as_bytes());
+        link.take(replies.len());
+        assert!(link.pending.is_empty());
+        (1..batch).for_each(|_| drop(request(&mut link, "b")));
+        assert!(link.wants_to_send());
+        drop(request(&mut link, "b"));
+        assert!(!link.wants_to_send());
+        hear(&mut peer, ("mg a v\r\n".repeat(in_flight) + &"mg b v\r\n".repeat(batch)).as_bytes());
+        peer.write_all("EN\r\n".repeat(batch).as_bytes()).unwrap();
+        until(&mut link, |link| link.pending.is_empty());
+    }
 }
 
 #[test]

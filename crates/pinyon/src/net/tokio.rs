@@ -1,6 +1,6 @@
 //! The links of tokio runtimes: one connection a runtime and server, whose bytes a task of that runtime moves.
 //!
-//! Requests that tasks make before that task has its turn leave in one write. (A task that sends its request itself is no
+//! Requests that tasks make before that task has its turn leave in one write, or in a few if they are many. (A task that sends its request itself is no
 //! faster when it is alone, and slower when it is not: it separates the first from the others.) When a runtime is dropped, its
 //! links end with it.
 //!
