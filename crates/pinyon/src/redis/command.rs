@@ -155,10 +155,21 @@ fn encode_set(out: &mut Vec<u8>, key: &str, value: &[u8], expiry: Expiry, condit
 pub(super) fn write_set(out: &mut Vec<u8>, key: &[u8], value: &[u8], expiry: Expiry, condition: Option<&[u8]>) {
     let mut digits = itoa::Buffer::new();
     let lifetime = lifetime(expiry, &mut digits);
-    write_header(out, 3 + condition.map_or(0, |_| 1) + lifetime.map_or(0, |_| 2));
-    write_bulk(out, b"SET");
+    write_set_start(out, lifetime, condition);
     write_bulk(out, key);
     write_bulk(out, value);
+    write_set_end(out, lifetime, condition);
+}
+
+/// `EX` or `PX`, and the number that goes with it.
+type Lifetime<'a> = Option<(&'static [u8], &'a [u8])>;
+
+fn write_set_start(out: &mut Vec<u8>, lifetime: Lifetime<'_>, condition: Option<&[u8]>) {
+    write_header(out, 3 + condition.map_or(0, |_| 1) + lifetime.map_or(0, |_| 2));
+    write_bulk(out, b"SET");
+}
+
+fn write_set_end(out: &mut Vec<u8>, lifetime: Lifetime<'_>, condition: Option<&[u8]>) {
     if let Some(condition) = condition {
         write_bulk(out, condition);
     }
@@ -169,7 +180,7 @@ pub(super) fn write_set(out: &mut Vec<u8>, key: &[u8], value: &[u8], expiry: Exp
 }
 
 /// `EX` with seconds where they are whole, `PX` with milliseconds elsewhere.
-fn lifetime(expiry: Expiry, digits: &mut itoa::Buffer) -> Option<(&'static [u8], &[u8])> {
+fn lifetime(expiry: Expiry, digits: &mut itoa::Buffer) -> Lifetime<'_> {
     let Expiry::In(duration) = expiry else { return None };
     let duration = duration.min(LONGEST);
     Some(if duration.subsec_nanos() == 0 {
@@ -215,9 +226,19 @@ fn encode_set_many(out: &mut Vec<u8>, items: &[(&str, &[u8])], expiry: Expiry) -
             1
         }
         Expiry::In(_) => {
+            // What all of them have in common is made once. Beside its contents, an item has less than 64 bytes.
+            let (mut digits, mut start, mut end) = (itoa::Buffer::new(), Vec::new(), Vec::new());
+            let lifetime = lifetime(expiry, &mut digits);
+            write_set_start(&mut start, lifetime, None);
+            write_set_end(&mut end, lifetime, None);
+            let contents: usize = items.iter().map(|(key, value)| key.len() + value.len() + 64).sum();
+            out.reserve(contents + 64);
             write_command(out, &[b"MULTI"]);
             for (key, value) in items {
-                write_set(out, key.as_bytes(), value, expiry, None);
+                out.extend_from_slice(&start);
+                write_bulk(out, key.as_bytes());
+                write_bulk(out, value);
+                out.extend_from_slice(&end);
             }
             write_command(out, &[b"EXEC"]);
             items.len() + 2

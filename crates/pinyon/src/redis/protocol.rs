@@ -345,6 +345,14 @@ pub(super) fn write_bulk(out: &mut Vec<u8>, part: &[u8]) {
 }
 
 fn write_length(out: &mut Vec<u8>, kind: u8, length: usize) {
+    // Most have one digit or two: no call for each of their parts.
+    if let Ok(length @ 0..100) = u8::try_from(length) {
+        let (tens, ones) = (b'0' + length / 10, b'0' + length % 10);
+        let short = [kind, ones, b'\r', b'\n'];
+        let long = [kind, tens, ones, b'\r', b'\n'];
+        out.extend_from_slice(if length < 10 { &short } else { &long });
+        return;
+    }
     out.push(kind);
     out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
     out.extend_from_slice(b"\r\n");
