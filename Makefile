@@ -12,7 +12,7 @@ PYTHON_BENCH := $(or $(PYTHON61),$(PYTHON))
 # Tests mostly wait, for servers and for timeouts: two workers left a third of two processors idle.
 WORKERS := -n 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-fast check format wheel-test wheel-test61 test-rust test-python test-python61 test-bookshop bench-instructions bench-instructions-renew bench-rust servers bench bench-quick bench-build clean
+.PHONY: help demo test test-fast check format wheel-test wheel-test61 test-rust test-python test-python61 test-bookshop bench-instructions bench-instructions-renew bench-rust servers bench bench-quick bench-profile bench-build clean
 
 help:
 	@echo "make demo       build, install into $(DEMO), measure and serve the example site (no server needed)"
@@ -22,7 +22,8 @@ help:
 	@echo "make check      formatting, lints and types; before every commit"
 	@echo "make format     formats everything"
 	@echo "make bench-instructions  counts the instructions of the hot paths; fails if a count has grown (part of make test)"
-	@echo "make bench-rust          the Rust crate beside its peers: bench/results/rust.json, in about three minutes"
+	@echo "make bench-rust          the Rust crate beside its peers: bench/results/rust*.json, in about four minutes"
+	@echo "make bench-profile       where the time of what does not hold goes, by Linux's perf (after the other two)"
 
 demo: $(DEMO)/installed
 	$(DEMO)/bin/maturin build --quiet --release --interpreter $(DEMO)/bin/python --out target/wheels/demo
@@ -92,6 +93,7 @@ bench-rust: servers
 		CRITERION_HOME=$(CURDIR)/target/bench-rust/$$round cargo bench --quiet -p pinyon-bench --features peers --bench peers || exit 1; \
 	done
 	cargo run --quiet --release -p pinyon-bench --features peers --bin collect -- bench/results/rust.json target/bench-rust/*
+	cargo bench --quiet -p pinyon-bench --features peers --bench beside -- $(CURDIR)/bench/results/rust-beside.json
 	cargo run --quiet --release -p pinyon-bench --features peers --bin hits -- bench/results/rust-hits.json
 
 wheel-test: $(TEST)/installed
@@ -103,6 +105,9 @@ bench: bench-build
 
 bench-quick: bench-build
 	$(BENCH)/bin/python -m bench --quick
+
+bench-profile: bench-build
+	$(BENCH)/bin/python -m bench.cpu_profile
 
 bench-build: $(BENCH)/installed servers
 	$(BENCH)/bin/maturin build --quiet --release --interpreter $(BENCH)/bin/python --out target/wheels/bench

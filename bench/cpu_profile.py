@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
 import shutil
 import signal
 import statistics
@@ -24,12 +26,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench import performance_page
 from bench.pages import CASES as PAGE_CASES
 from bench.pages import PageMeasurement, PageSection, page_sections, section_peers
 from bench.peers import NO_CACHE, PINYON, SOCKET, peers_of
 from bench.performance_page import RESULTS, reports_in
 from bench.results import Table
-from bench.rust_results import against, failed_workloads
+from bench.rust_results import compared_with, failed_workloads
 from bench.scale import FULL
 from bench.sections import Section, all_sections
 from bench.stores import ROOT, Stores
@@ -41,31 +44,47 @@ SECONDS = 3.0
 SCALE = dataclasses.replace(FULL, turn_ms=200)
 #: Samples a second and processor; prime, so that it does not beat with anything.
 FREQUENCY = 1_997
+#: The targets that are about somebody else's time.
+COMPARED = ("times", "share", "added")
 #: How much of a Rust program's time is told by function.
 FUNCTIONS = 6
 #: The parts of a client's time by the library that it is spent in; what is not here belongs to the peer.
-INTERPRETER = ("python", "libpython", "_asyncio", "select.", "uvloop", "loop.cpython", "math.", "zlib.", "_json.", "_struct.")
+INTERPRETER = (
+    "python",
+    "libpython",
+    "_asyncio",
+    "select.",
+    "uvloop",
+    "loop.cpython",
+    "math.",
+    "zlib.",
+    "_json.",
+    "_struct.",
+)
 C_LIBRARY = ("libc.", "libc-", "ld-linux", "libm.", "libpthread", "[vdso]", "[vsyscall]")
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Sample:
     process: int
     command: str
+    #: The file name of the library, or ``[kernel.kallsyms]``.
     library: str
-    count: int
-    function: str = ""
+    function: str
 
 
-def read(text: str) -> Iterator[Sample]:
-    """What `perf report -F sample -s pid,comm,dso[,symbol] -t '|'` prints."""
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.split("|")]
-        if len(cells) < 4 or not cells[0].isdigit():
-            continue
-        process = int(cells[1].partition(":")[0])
-        function = cells[4].partition("]")[2].strip() if len(cells) > 4 else ""
-        yield Sample(process, cells[2], cells[3], int(cells[0]), function)
+#: What `perf script -F comm,pid,tid,ip,sym,dso` prints: ``redis-server 77/79  7f1d2c3b call (/usr/bin/redis-server)``.
+LINE = re.compile(r"\s*(?P<command>.+?)\s+(?P<process>\d+)/\d+\s+[0-9a-f]+ (?P<function>.*) \((?P<library>.*)\)")
+
+
+def read(text: str) -> list[Sample]:
+    """The samples in what perf prints; a line each."""
+    found = (LINE.fullmatch(line) for line in text.splitlines())
+    return [
+        Sample(int(line["process"]), line["command"], line["library"].rpartition("/")[2], line["function"])
+        for line in found
+        if line
+    ]
 
 
 def part_of(sample: Sample, clients: set[int], servers: set[int]) -> str:
@@ -89,37 +108,57 @@ def shares(samples: list[Sample], clients: set[int], servers: set[int]) -> dict[
     """Parts of the time of all processors; together 1."""
     parts: Counter[str] = Counter()
     for sample in samples:
-        parts[part_of(sample, clients, servers)] += sample.count
+        parts[part_of(sample, clients, servers)] += 1
     total = parts.total() or 1
     return {name: count / total for name, count in parts.most_common()}
 
 
-def functions(samples: list[Sample], command: str) -> list[tuple[str, float]]:
-    """Where the time of a program goes, the most of it first."""
+def functions(samples: list[Sample]) -> list[tuple[str, float]]:
+    """Where the time of a program goes, the most of it first; what the kernel does for it is one part."""
     counts: Counter[str] = Counter()
     for sample in samples:
-        if sample.command.startswith(command):
-            counts["the kernel" if sample.library.startswith("[kernel") else sample.function or "?"] += sample.count
+        counts["the kernel" if sample.library.startswith("[kernel") else sample.function or "?"] += 1
     total = counts.total() or 1
     return [(name, count / total) for name, count in counts.most_common(FUNCTIONS)]
 
 
 @contextmanager
-def watched(directory: Path, fields: str, found: list[Sample]) -> Iterator[None]:
+def watched(directory: Path, found: list[Sample]) -> Iterator[None]:
     """Samples of all processors meanwhile."""
     data = directory / "perf.data"
     record = ["perf", "record", "-q", "-a", "-F", str(FREQUENCY), "-o", str(data)]
-    perf = subprocess.Popen(record, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    perf = subprocess.Popen(record, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     # It says nothing when it has begun.
     time.sleep(0.3)
     try:
         yield
     finally:
         perf.send_signal(signal.SIGINT)
-        perf.wait(60)
-    report = ["perf", "report", "-i", str(data), "--stdio", "-q", "--no-children", "-F", "sample", "-s", fields, "-t", "|"]
-    done = subprocess.run(report, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+        _, complaint = perf.communicate(timeout=60)
+    script = ["perf", "script", "-i", str(data), "-F", "comm,pid,tid,ip,sym,dso"]
+    done = subprocess.run(script, capture_output=True, text=True, errors="replace", check=False)
     found += read(done.stdout)
+    if not found:
+        raise SystemExit(f"perf took no sample: {complaint}{done.stderr}")
+
+
+def cases_to_look_at(tables: list[Table]) -> dict[tuple[str, str], set[str]]:
+    """Section and case of every target that does not hold, with the peers that it is about."""
+    found: dict[tuple[str, str], set[str]] = {}
+    by_id = {table.id: table for table in tables}
+    pages = {section.id for section in page_sections(FULL)}
+    for target in (verdict.target for verdict in verdicts(tables) if not verdict.holds):
+        table = by_id[target.section]
+        row = table.row(target.case)
+        if row is None or target.kind not in COMPARED:
+            continue
+        best = row.best(table.incumbents())
+        names = {PINYON, best if target.against == BEST and best else target.against}
+        names |= {floor.name for floor in (SOCKET, NO_CACHE) if floor.name in row.values}
+        # A page is the same work whichever figure of it is looked at.
+        case = "" if target.section in pages else target.case
+        found.setdefault((target.section, case), set()).update(names)
+    return found
 
 
 class Profiler:
@@ -133,20 +172,7 @@ class Profiler:
 
     def profiles(self) -> Iterator[dict[str, Any]]:
         """One of each peer of each case that has a target which does not hold."""
-        asked: dict[tuple[str, str], set[str]] = {}
-        for found in verdicts(list(self.tables.values())):
-            target = found.target
-            if found.holds or target.section not in self.sections or target.kind == "growth":
-                continue
-            table = self.tables[target.section]
-            row = table.row(target.case)
-            best = row.best(table.incumbents()) if row else None
-            names = {PINYON, target.against if target.against != BEST else best or PINYON}
-            names |= {floor.name for floor in (SOCKET, NO_CACHE) if row and floor.name in row.values}
-            # A page is the same work whichever figure of it is looked at.
-            case = "cpu" if isinstance(self.sections[target.section], PageSection) else target.case
-            asked.setdefault((target.section, case), set()).update(names)
-        for (section_id, case_id), names in asked.items():
+        for (section_id, case_id), names in cases_to_look_at(list(self.tables.values())).items():
             section = self.sections[section_id]
             measure = self.page if isinstance(section, PageSection) else self.case
             for name in (name for name in self.tables[section_id].peers if name in names):
@@ -194,7 +220,7 @@ class Profiler:
 
     def parts(self, work: Callable[[], None], clients: set[int], servers: set[int]) -> dict[str, float]:
         samples: list[Sample] = []
-        with watched(self.stores.directory, "pid,comm,dso", samples):
+        with watched(self.stores.directory, samples):
             work()
         return shares(samples, clients, servers)
 
@@ -211,9 +237,10 @@ def rust_profiles(workloads: list[str]) -> Iterator[dict[str, Any]]:
     subprocess.run([*bench, "--no-run"], cwd=ROOT, check=True)
     with tempfile.TemporaryDirectory() as directory:
         for workload in workloads:
-            for peer in against(workload):
+            own = "pinyon tinylfu" if workload.startswith("memory") else "pinyon"
+            for peer in (own, compared_with(workload)):
                 samples: list[Sample] = []
-                with watched(Path(directory), "pid,comm,dso,symbol", samples):
+                with watched(Path(directory), samples):
                     subprocess.run(
                         [*bench, "--", "--only", workload, peer, str(SECONDS)],
                         cwd=ROOT,
@@ -222,9 +249,12 @@ def rust_profiles(workloads: list[str]) -> Iterator[dict[str, Any]]:
                     )
                 programs = {sample.process for sample in samples if sample.command.startswith(("beside", "tokio"))}
                 servers = {sample.process for sample in samples if sample.command.startswith("redis-server")}
-                parts = shares(samples, programs, servers)
-                own = [sample for sample in samples if sample.process in programs]
-                yield {"workload": workload, "peer": peer, "parts": parts, "functions": functions(own, "")}
+                yield {
+                    "title": workload,
+                    "peer": peer,
+                    "parts": shares(samples, programs, servers),
+                    "functions": functions([sample for sample in samples if sample.process in programs]),
+                }
 
 
 def write(results: Path = RESULTS) -> None:
@@ -238,11 +268,14 @@ def write(results: Path = RESULTS) -> None:
             cases.append(profile)
     rust = []
     for profile in rust_profiles(failed_workloads(results / "rust-beside.json")):
-        print(f"{profile['workload']}: {profile['peer']}", flush=True)
+        print(f"{profile['title']}: {profile['peer']}", flush=True)
         rust.append(profile)
-    found = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "cases": cases, "rust": rust}
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    found = {"date": date, "processors": os.cpu_count(), "cases": cases, "rust": rust}
     path = results / "profiles.json"
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if results == RESULTS:
+        performance_page.write()
 
 
 if __name__ == "__main__":

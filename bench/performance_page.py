@@ -9,6 +9,7 @@ from typing import Any
 
 from django.template import Context, Engine
 
+from bench.profile_tables import function_lines, part_table
 from bench.results import Report, Table, read
 from bench.rust_results import hit_ratio_table, rust_lines
 from bench.sections import GROUPS
@@ -47,6 +48,8 @@ def rendered(reports: list[Report], results: Path = RESULTS) -> str:
             }
             for found in every
         ],
+        "profile": part_table(results / "profiles.json"),
+        "functions": function_lines(results / "profiles.json"),
         "rust": rust_lines(results / "rust.json", results / "rust-beside.json"),
         "rust_hits": hit_ratio_table(results / "rust-hits.json"),
         "failed": str(sum(not found.holds for found in every)),

@@ -41,6 +41,17 @@ def rust_lines(criterion: Path, beside: Path) -> list[Line]:
     return [lines[workload] for workload in sorted(lines)]
 
 
+def failed_workloads(beside: Path) -> list[str]:
+    """Those with a target that does not hold."""
+    rows = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else []
+    return [row["workload"] for row in rows if "**no**" in verdict(row["workload"], row["unit"], row["rounds"])]
+
+
+def compared_with(workload: str) -> str:
+    """The peer that a target of a workload is about."""
+    return BOUNDS[workload][0]
+
+
 def line(workload: str, unit: str, peers: dict[str, float], verdict: str) -> Line:
     own = "; ".join(f"{peer} {figure:,.4g}" for peer, figure in peers.items() if peer in OWN)
     others = "; ".join(f"{peer} {figure:,.4g}" for peer, figure in peers.items() if peer not in OWN)

@@ -17,10 +17,12 @@ ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))
 
 from bench import (  # noqa: E402
+    cpu_profile,
     pages,
     peers,
     performance_page,
     processors,
+    profile_tables,
     results,
     rust_results,
     scale,
@@ -200,16 +202,90 @@ def test_figures_of_the_rust_half_become_lines_with_verdicts(tmp_path):
     def figure(workload, unit, peer, median):
         return {"workload": workload, "unit": unit, "peer": peer, "median": median, "spread": 0.0}
 
-    rows = [
-        figure("memory get, 1 thread", "ns", "pinyon", 30.0),
-        figure("memory get, 1 thread", "ns", "quick_cache", 20.0),
-        figure("memory get, 2 threads", "ops/s", "pinyon tinylfu", 9e6),
-        figure("memory get, 2 threads", "ops/s", "quick_cache", 6e6),
-    ]
-    (tmp_path / "rust.json").write_text(json.dumps(rows))
-    slow, fast = rust_results.rust_lines(tmp_path / "rust.json")
-    assert "**no**, 1.5" in slow[-1] and "yes, 1.5" in fast[-1]
-    assert rust_results.rust_lines(tmp_path / "none.json") == []
+    def turns(workload, unit, **rounds):
+        return {"workload": workload, "unit": unit, "rounds": rounds}
+
+    criterion, beside, none = (tmp_path / name for name in ("rust.json", "rust-beside.json", "none.json"))
+    criterion.write_text(
+        json.dumps(
+            [
+                figure("memory get, 1 thread", "ns", "pinyon", 1.0),
+                figure("pickle read", "ns", "pinyon", 30.0),
+                figure("pickle read", "ns", "serde-pickle", 20.0),
+            ]
+        )
+    )
+    # The ratio of the medians would be another one.
+    own, other = [30.0, 31.0, 90.0, 33.0], [20.0, 20.5, 60.0, 10.0]
+    beside.write_text(
+        json.dumps(
+            [
+                turns("memory get, 1 thread", "ns", pinyon=own, quick_cache=other),
+                turns("memory get, 2 threads", "ops/s", pinyon=other, **{"pinyon tinylfu": own}, quick_cache=other),
+            ]
+        )
+    )
+    slow, fast, plain = rust_results.rust_lines(criterion, beside)
+    assert slow[2] == "pinyon 32" and "**no**, 1.51 (" in slow[-1]
+    assert "yes, 1.51 (" in fast[-1]
+    assert plain == ["pickle read", "ns", "pinyon 30", "serde-pickle 20", ""]
+    assert rust_results.failed_workloads(beside) == ["memory get, 1 thread"]
+    assert rust_results.rust_lines(none, none) == [] and rust_results.failed_workloads(none) == []
+
+
+SAMPLES = """
+         swapper     0/0      ffffffff821f4dab pv_native_safe_halt ([kernel.kallsyms])
+         swapper     0/0      ffffffff821f4dab pv_native_safe_halt ([kernel.kallsyms])
+          python    41/41     ffffffff815e3604 tcp_sendmsg ([kernel.kallsyms])
+          python    41/41         7f0000001000 _PyEval_EvalFrameDefault (/usr/lib/libpython3.13.so.1.0)
+          pool 1    41/43         7f0000002000 find<a::B (u8)> (/site packages/_pinyon.cpython-313-x86_64-linux-gnu.so)
+          python    41/41         7f0000003000 [unknown] (/usr/lib/libc.so.6)
+    redis-server    77/77     ffffffff815e3604 tcp_sendmsg ([kernel.kallsyms])
+    redis-server    77/79         7f0000004000 call (/usr/bin/redis-server)
+            cron    99/99         7f0000005000 main (/usr/sbin/cron)
+          python    41/41         7f0000006000 task_step (/lib-dynload/_asyncio.cpython-313-x86_64-linux-gnu.so)
+"""
+
+
+def test_a_profile_tells_whose_time_it_is():
+    samples = cpu_profile.read(SAMPLES)
+    assert cpu_profile.shares(samples, clients={41}, servers={77}) == {
+        "idle": 0.2,
+        "interpreter": 0.2,
+        "server": 0.2,
+        "kernel": 0.1,
+        "client": 0.1,
+        "C library": 0.1,
+        "others": 0.1,
+    }
+    own = [sample for sample in samples if sample.process == 77]
+    assert cpu_profile.functions(own) == [("the kernel", 0.5), ("call", 0.5)]
+    assert samples[4].command == "pool 1" and samples[4].function == "find<a::B (u8)>"
+
+
+def test_a_profile_becomes_times_of_one_operation(tmp_path):
+    path = tmp_path / "profiles.json"
+    assert profile_tables.part_table(path) is None and profile_tables.function_lines(path) == []
+    parts = {"idle": 0.5, "interpreter": 0.1, "client": 0.2, "server": 0.2}
+    case = {"title": "get", "peer": "Pinyon", "wall": 10.0, "unit": "µs", "parts": parts}
+    rust = {**case, "functions": [["<a::B<C> as D>::find", 0.25], ["e::F<G<H>>::get", 0.5]]}
+    path.write_text(json.dumps({"date": "2026-11-27", "processors": 2, "cases": [case], "rust": [rust]}))
+    table = profile_tables.part_table(path)
+    assert table["lines"] == [["get", "Pinyon", "10 µs", "2", "4", "", "", "4", "", "50 %"]]
+    assert len(table["heads"]) == len(table["lines"][0])
+    (line,) = profile_tables.function_lines(path)
+    assert line[2:] == ["program 30 %, server 20 %, idle 50 %", "`find` 25 %; `e::F::get` 50 %"]
+
+
+def test_what_does_not_hold_is_what_is_looked_at(directory):
+    tables = [table for report in performance_page.reports_in(directory) for table in report.tables]
+    failed = [found.target for found in targets.verdicts(tables) if not found.holds]
+    cases = cpu_profile.cases_to_look_at(tables)
+    compared = {found.section for found in failed if found.kind in cpu_profile.COMPARED}
+    assert compared and {section for section, _ in cases} == compared
+    for (section, case), names in cases.items():
+        table = next(table for table in tables if table.id == section)
+        assert peers.PINYON in names and len(names) > 1 and names <= set(table.peers), (section, case)
 
 
 @pytest.mark.parametrize("name", traces.TRACES)
