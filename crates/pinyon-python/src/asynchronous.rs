@@ -4,7 +4,7 @@
 //! has to be one of Python's: `inspect.iscoroutinefunction` and `asyncio.create_task` ask for that.
 
 use crate::backend::{Backend, TimeoutArgument};
-use crate::codec::OwnedItem;
+use crate::codec::EncodedMany;
 use crate::event_loop::{LoopState, running};
 use crate::local::{items, seconds_left};
 use crate::made_key::{MadeKey, MadeKeys};
@@ -364,20 +364,22 @@ pub(crate) fn start_set_many<'py>(
     }
     let expiry = StoreCache::expiry(cache, &timeout)?;
     let data = items(data)?;
-    let (mut names, mut values) = (Vec::with_capacity(data.len()), Vec::with_capacity(data.len()));
+    let (mut names, mut values) = (Vec::with_capacity(data.len()), EncodedMany::with_capacity(data.len()));
     let mut made = MadeKeys::with_capacity(data.len());
+    let codec = StoreCache::codec(cache)?;
     for (key, value) in data {
         made.push(cache.as_super(), &key, version)?;
-        values.push(StoreCache::encode(cache, &value)?.into_owned()?);
+        values.push(codec, &value)?;
         names.push(key.unbind());
     }
     made.texts()?;
+    let values = values.into_owned()?;
     let all = (0..names.len()).collect();
     start!(
         cache,
         all,
         |store, driver| {
-            let items: Vec<_> = made.checked().into_iter().zip(values.iter().map(OwnedItem::item)).collect();
+            let items: Vec<_> = made.checked().into_iter().zip(values.items()).collect();
             store.set_many_over(&driver, &items, expiry).await
         },
         move |cache: &Bound<'_, StoreCache>, failed: Vec<usize>| {

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBool, PyBytes, PyInt, PyString};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Values of more bytes than this are compressed and decompressed without holding up other Python threads.
 const LARGE: usize = 16 * 1024;
@@ -105,27 +106,125 @@ enum OwnedContent {
 
 impl Encoded<'_> {
     pub(crate) fn into_owned(self) -> PyResult<OwnedItem> {
-        let content = match self.content {
-            Content::Bytes(bytes) => OwnedContent::Bytes(bytes.into()),
-            Content::Text(text) => OwnedContent::Text(text.try_into()?),
-            Content::Made(bytes) => OwnedContent::Made(bytes),
-        };
-        Ok(OwnedItem { content, flags: self.flags })
+        Ok(OwnedItem { content: OwnedContent::of(self.content)?, flags: self.flags })
+    }
+}
+
+impl OwnedContent {
+    fn of(content: Content<'_>) -> PyResult<Self> {
+        Ok(match content {
+            Content::Bytes(bytes) => Self::Bytes(bytes.into()),
+            Content::Text(text) => Self::Text(text.try_into()?),
+            Content::Made(bytes) => Self::Made(bytes),
+        })
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Text(text) => text.as_bytes(),
+            Self::Made(bytes) => bytes,
+        }
     }
 }
 
 impl OwnedItem {
     pub(crate) fn item(&self) -> Item<'_> {
-        let bytes = match &self.content {
-            OwnedContent::Bytes(bytes) => &**bytes,
-            OwnedContent::Text(text) => text.as_bytes(),
-            OwnedContent::Made(bytes) => bytes,
+        Item { bytes: self.content.as_bytes(), flags: self.flags }
+    }
+}
+
+/// Encoded values, of which those that are pickled here lie one behind the other: of a hundred buffers that are all in use at a
+/// time, the allocator would make most anew with each call.
+#[derive(Default)]
+pub(crate) struct EncodedMany<'py> {
+    made: Vec<u8>,
+    places: Vec<(Place<Content<'py>>, u32)>,
+}
+
+/// The same, to be kept while others use the interpreter.
+pub(crate) struct OwnedMany {
+    made: Vec<u8>,
+    places: Vec<(Place<OwnedContent>, u32)>,
+}
+
+enum Place<C> {
+    /// In the common buffer.
+    Made(Range<usize>),
+    Elsewhere(C),
+}
+
+impl<'py> EncodedMany<'py> {
+    pub(crate) fn with_capacity(count: usize) -> Self {
+        Self { made: Vec::new(), places: Vec::with_capacity(count) }
+    }
+
+    /// # Errors
+    /// Those of [`Codec::encode`].
+    pub(crate) fn push(&mut self, codec: &Codec, value: &Bound<'py, PyAny>) -> PyResult<()> {
+        let start = self.made.len();
+        if codec.only_pickles(value) && pickle::append_plain(value, codec.pickle_protocol, &mut self.made) {
+            let flags = if codec.layout == Layout::Flags { codec.serialized_flags } else { 0 };
+            self.places.push((Place::Made(start..self.made.len()), flags));
+        } else {
+            let encoded = codec.encode(value)?;
+            self.places.push((Place::Elsewhere(encoded.content), encoded.flags));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn items(&self) -> impl Iterator<Item = PyResult<Item<'_>>> {
+        self.places.iter().map(|(place, flags)| {
+            let bytes = match place {
+                Place::Made(range) => self.made.get(range.clone()).unwrap_or_default(),
+                Place::Elsewhere(content) => content.as_bytes()?,
+            };
+            Ok(Item { bytes, flags: *flags })
+        })
+    }
+
+    pub(crate) fn into_owned(self) -> PyResult<OwnedMany> {
+        let owned = |(place, flags)| {
+            Ok(match place {
+                Place::Made(range) => (Place::Made(range), flags),
+                Place::Elsewhere(content) => (Place::Elsewhere(OwnedContent::of(content)?), flags),
+            })
         };
-        Item { bytes, flags: self.flags }
+        Ok(OwnedMany { made: self.made, places: self.places.into_iter().map(owned).collect::<PyResult<_>>()? })
+    }
+}
+
+impl OwnedMany {
+    pub(crate) fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        self.places.iter().map(|(place, flags)| {
+            let bytes = match place {
+                Place::Made(range) => self.made.get(range.clone()).unwrap_or_default(),
+                Place::Elsewhere(content) => content.as_bytes(),
+            };
+            Item { bytes, flags: *flags }
+        })
     }
 }
 
 impl Codec {
+    /// True if the value is pickled and nothing else is done with it.
+    fn only_pickles(&self, value: &Bound<'_, PyAny>) -> bool {
+        let pickles = self.serializers.first().is_some_and(|serializer| serializer.object.is_none());
+        let has_own_form = match self.layout {
+            Layout::Digits => {
+                !matches!(self.compressors.first(), None | Some(Compressor::BuiltIn(CompressorKind::Identity)))
+                    || self.integers_as_digits && value.is_exact_instance_of::<PyInt>()
+            }
+            Layout::Flags => {
+                value.is_exact_instance_of::<PyString>()
+                    || value.is_exact_instance_of::<PyInt>()
+                    || value.is_exact_instance_of::<PyBytes>()
+            }
+            Layout::Serialized => false,
+        };
+        pickles && !has_own_form
+    }
+
     /// # Errors
     /// Whatever the serializer raises: a value that cannot be pickled is the caller's to know.
     pub(crate) fn encode<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Encoded<'py>> {

@@ -4,7 +4,7 @@
 //! read buffer, where it was copied once.
 
 use crate::backend::{Backend, TimeoutArgument};
-use crate::codec::{Codec, Encoded};
+use crate::codec::{Codec, Encoded, EncodedMany};
 use crate::configuration::{Configuration, Counters};
 use crate::errors::{improperly_configured, key_not_found, raise};
 use crate::event_loop;
@@ -427,14 +427,15 @@ impl StoreCache {
         let py = slf.py();
         let data = items(data)?;
         let expiry = Self::expiry(slf, &timeout)?;
-        let (mut made, mut encoded) = (MadeKeys::with_capacity(data.len()), Vec::with_capacity(data.len()));
+        let (mut made, mut encoded) = (MadeKeys::with_capacity(data.len()), EncodedMany::with_capacity(data.len()));
+        let codec = Self::codec(slf)?;
         for (key, value) in &data {
             made.push(slf.as_super(), key, version)?;
-            encoded.push(Self::encode(slf, value)?);
+            encoded.push(codec, value)?;
         }
         let mut pairs = Vec::with_capacity(data.len());
-        for (key, value) in made.texts()?.into_iter().zip(&encoded) {
-            pairs.push((key, value.item()?));
+        for (key, item) in made.texts()?.into_iter().zip(encoded.items()) {
+            pairs.push((key, item?));
         }
         let all = (0..data.len()).collect();
         let limits = slf.as_super().get().limits();

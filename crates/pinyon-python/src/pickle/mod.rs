@@ -89,15 +89,24 @@ pub(crate) fn dumps<'py>(value: &Bound<'py, PyAny>, protocol: i32) -> PyResult<B
 /// Those of `pickle`.
 pub(crate) fn pickle<'py>(value: &Bound<'py, PyAny>, protocol: i32) -> PyResult<Pickle<'py>> {
     let py = value.py();
-    let plain = match protocol {
-        -1 => Some(HIGHEST),
-        4 | 5 => u8::try_from(protocol).ok(),
-        _ => None,
-    };
-    if let Some(bytes) = plain.and_then(|protocol| writer::write(value, protocol)) {
+    if let Some(bytes) = ours(protocol).and_then(|protocol| writer::write(value, protocol)) {
         return Ok(Pickle::Plain(bytes));
     }
     Ok(Pickle::Python(hooks(py)?.dumps.bind(py).call1((value, protocol))?.cast_into()?))
+}
+
+/// Appends `pickle.dumps(value, protocol)` if that is made in Rust; otherwise false, and nothing is appended.
+pub(crate) fn append_plain(value: &Bound<'_, PyAny>, protocol: i32, out: &mut Vec<u8>) -> bool {
+    ours(protocol).is_some_and(|protocol| writer::append(value, protocol, out))
+}
+
+/// The protocol, if it is one that is written here.
+fn ours(protocol: i32) -> Option<u8> {
+    match protocol {
+        -1 => Some(HIGHEST),
+        4 | 5 => u8::try_from(protocol).ok(),
+        _ => None,
+    }
 }
 
 /// `pickle.loads(bytes)`.

@@ -24,28 +24,46 @@ const SMALLEST: usize = 7;
 pub(super) fn write(value: &Bound<'_, PyAny>, protocol: u8) -> Option<Vec<u8>> {
     // Text alone, a frequent value, is nearly all that its pickle has.
     let capacity = value.cast_exact::<PyString>().map_or(256, |text| text.len().unwrap_or(0) + HEAD + SMALLEST);
-    let mut writer = Writer { out: Vec::with_capacity(capacity), memo: Memo::default() };
-    writer.out.extend_from_slice(&[PROTO, protocol, FRAME, 0, 0, 0, 0, 0, 0, 0, 0]);
-    writer.save(value, 0)?;
-    writer.out.push(STOP);
-    let body = writer.out.len() - HEAD;
-    if body < SHORTEST_FRAME {
-        writer.out.drain(2..HEAD);
-    } else {
-        writer.out.get_mut(3..HEAD)?.copy_from_slice(&(body as u64).to_le_bytes());
-    }
-    Some(writer.out)
+    let mut out = Vec::with_capacity(capacity);
+    append(value, protocol, &mut out).then_some(out)
 }
 
-struct Writer {
-    out: Vec<u8>,
+/// Appends the pickle of `value`; false, and nothing is appended, if not everything in it is plain.
+pub(super) fn append(value: &Bound<'_, PyAny>, protocol: u8, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    let is_written = append_some(value, protocol, out).is_some();
+    if !is_written {
+        out.truncate(start);
+    }
+    is_written
+}
+
+fn append_some(value: &Bound<'_, PyAny>, protocol: u8, out: &mut Vec<u8>) -> Option<()> {
+    let start = out.len();
+    out.extend_from_slice(&[PROTO, protocol, FRAME, 0, 0, 0, 0, 0, 0, 0, 0]);
+    Writer { out, start, memo: Memo::default() }.save(value, 0)?;
+    out.push(STOP);
+    let head = start + HEAD;
+    let body = out.len() - head;
+    if body < SHORTEST_FRAME {
+        out.drain(start + 2..head);
+    } else {
+        out.get_mut(start + 3..head)?.copy_from_slice(&(body as u64).to_le_bytes());
+    }
+    Some(())
+}
+
+struct Writer<'o> {
+    out: &'o mut Vec<u8>,
+    /// Where the pickle begins in it.
+    start: usize,
     memo: Memo,
 }
 
-impl Writer {
+impl Writer<'_> {
     /// None: not plain, or too much.
     fn save(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> Option<()> {
-        if depth > MAX_DEPTH || self.out.len() > MAX_BODY {
+        if depth > MAX_DEPTH || self.out.len() - self.start > MAX_BODY {
             return None;
         }
         if let Ok(text) = value.cast_exact::<PyString>() {

@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const MAX_DEPTH: usize = 32;
 /// The longest line: a simple string, an error, a number or a length.
 const MAX_LINE: usize = 64 * 1024;
+/// Lines that a transaction brings as many of as it has commands, before and in its result.
+const FREQUENT: [&[u8]; 2] = [b"+OK\r\n", b"+QUEUED\r\n"];
 /// As many digits as [`MAX_REPLY_BYTES`] has.
 const MOST_DIGITS: usize = 9;
 
@@ -60,6 +62,13 @@ impl Parser for RespParser {
                 let Some(content) = self.bulk(bytes, self.position + start, size)? else { return Ok(()) };
                 self.position = content.end + 2;
                 self.tape.push(Token::Bytes(content));
+                self.close(true);
+                continue;
+            }
+            if let Some(line) = FREQUENT.iter().find(|line| rest.starts_with(line)) {
+                let start = self.position + 1;
+                self.position += line.len();
+                self.tape.push(Token::Status(start..self.position - 2));
                 self.close(true);
                 continue;
             }
