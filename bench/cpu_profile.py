@@ -61,6 +61,7 @@ INTERPRETER = (
     "_json.",
     "_struct.",
 )
+WEB_SERVER = ("_granian", "parser.cpython", "url_parser.cpython")
 C_LIBRARY = ("libc.", "libc-", "ld-linux", "libm.", "libpthread", "[vdso]", "[vsyscall]")
 
 
@@ -101,6 +102,8 @@ def part_of(sample: Sample, clients: set[int], servers: set[int]) -> str:
         return "C library"
     if sample.library.startswith(INTERPRETER):
         return "interpreter"
+    if sample.library.startswith(WEB_SERVER):
+        return "web server"
     return "client"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 PARTS = {
     "interpreter": "interpreter",
     "library of the peer": "client",
+    "web server": "web server",
     "C library": "C library",
     "kernel, for the client": "kernel",
     "server": "server",

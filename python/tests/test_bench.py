@@ -271,7 +271,7 @@ def test_a_profile_becomes_times_of_one_operation(tmp_path):
     rust = {**case, "functions": [["<a::B<C> as D>::find", 0.25], ["e::F<G<H>>::get", 0.5]]}
     path.write_text(json.dumps({"date": "2026-11-27", "processors": 2, "cases": [case], "rust": [rust]}))
     table = profile_tables.part_table(path)
-    assert table["lines"] == [["get", "Pinyon", "10 µs", "2", "4", "", "", "4", "", "50 %"]]
+    assert table["lines"] == [["get", "Pinyon", "10 µs", "2", "4", "", "", "", "4", "", "50 %"]]
     assert len(table["heads"]) == len(table["lines"][0])
     (line,) = profile_tables.function_lines(path)
     assert line[2:] == ["program 30 %, server 20 %, idle 50 %", "`find` 25 %; `e::F::get` 50 %"]
