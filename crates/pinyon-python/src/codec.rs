@@ -136,7 +136,6 @@ impl OwnedItem {
 
 /// Encoded values, of which those that are pickled here lie one behind the other: of a hundred buffers that are all in use at a
 /// time, the allocator would make most anew with each call.
-#[derive(Default)]
 pub(crate) struct EncodedMany<'py> {
     made: Vec<u8>,
     places: Vec<(Place<Content<'py>>, u32)>,
